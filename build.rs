@@ -1,0 +1,55 @@
+//! Finds the libtorch that `torch-sys` found, compiles the C++ shim in `src/native` against it, and sees to it that
+//! whatever is linked from this package finds the same libtorch when it runs.
+
+use std::path::{Path, PathBuf};
+
+/// The one libtorch that tch 0.24 is made for.
+const TORCH_VERSION: &str = "2.11.0";
+const SHIM: [&str; 3] = ["device", "error", "optim"];
+
+fn main() {
+    // Set by torch-sys, and only for packages that depend on it directly.
+    let lib = PathBuf::from(std::env::var("DEP_TCH_LIBTORCH_LIB").expect("torch-sys did not say where libtorch lies"));
+    let lib = lib.canonicalize().unwrap_or(lib);
+    let root = lib.parent().expect("libtorch's lib folder has a parent").to_path_buf();
+    let version = version_of(&root);
+    if let Some(version) = version.as_deref().filter(|found| !found.starts_with(TORCH_VERSION)) {
+        panic!(
+            "libtorch {version} lies in {}; regraft needs {TORCH_VERSION}. Export LIBTORCH=/path/to/libtorch-{TORCH_VERSION}, \
+             or unset it and run `make setup`",
+            root.display()
+        );
+    }
+    compile_shim(&root.join("include"));
+
+    println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
+    // libtorch.so needs libtorch_cuda.so where there is one; without this the linker drops both, and CUDA with them.
+    println!("cargo:rustc-link-arg=-Wl,--push-state,--no-as-needed,-ltorch,--pop-state");
+    println!("cargo:rustc-link-search=native={}", lib.display());
+    println!("cargo:rustc-env=REGRAFT_LIBTORCH_VERSION={}", version.as_deref().unwrap_or("unknown"));
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-env-changed=LIBTORCH");
+}
+
+fn compile_shim(include: &Path) {
+    let mut build = cc::Build::new();
+    build.cpp(true).std("c++17").warnings(false).flag("-Wall").flag("-O1");
+    build.flag("-isystem").flag(include).flag("-isystem").flag(include.join("torch/csrc/api/include"));
+    println!("cargo:rerun-if-changed=src/native/shim.h");
+    for name in SHIM {
+        let file = format!("src/native/{name}.cpp");
+        println!("cargo:rerun-if-changed={file}");
+        build.file(file);
+    }
+    build.compile("regraft_shim");
+}
+
+/// `2.11.0+cu130` out of the archive's `build-version`, or of a Python wheel's `version.py`.
+fn version_of(root: &Path) -> Option<String> {
+    if let Ok(text) = std::fs::read_to_string(root.join("build-version")) {
+        return Some(text.trim().to_string());
+    }
+    let text = std::fs::read_to_string(root.join("version.py")).ok()?;
+    let line = text.lines().find(|line| line.starts_with("__version__"))?;
+    line.split(['\'', '"']).nth(1).map(str::to_string)
+}

@@ -1,0 +1,8 @@
+//! Transfer learning on libtorch: what a network learned on one task, put to work on another.
+
+mod error;
+pub mod files;
+pub mod native;
+pub mod options;
+
+pub use error::{Error, Result};
