@@ -1,6 +1,8 @@
 //! Transfer learning on libtorch: what a network learned on one task, put to work on another.
 
+pub mod data;
 mod error;
+pub mod eval;
 pub mod files;
 pub mod native;
 pub mod options;
