@@ -4,6 +4,7 @@ pub mod data;
 mod error;
 pub mod eval;
 pub mod files;
+pub mod models;
 pub mod native;
 pub mod options;
 

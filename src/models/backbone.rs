@@ -1,0 +1,77 @@
+//! A network without its head: named stages in order, each of which can be copied, frozen, run and probed by itself.
+
+use tch::Tensor;
+
+use super::layers::Layer;
+use super::selector::Outline;
+use super::store::Store;
+use crate::Result;
+
+/// One step of a backbone, such as ResNet's `layer3`.
+pub struct Stage {
+    /// The name that selectors use.
+    pub name: String,
+    /// Paths whose tensors belong to this stage, as `conv1`; a tensor belongs where its path or a parent of it is.
+    pub paths: Vec<String>,
+    /// What it computes.
+    pub layer: Box<dyn Layer>,
+    /// Whether nothing in it learns; it then runs as in evaluation even while the rest trains.
+    pub frozen: bool,
+}
+
+impl Stage {
+    /// A stage whose tensors lie under `paths`.
+    pub fn new(name: impl Into<String>, paths: &[&str], layer: impl Layer + 'static) -> Self {
+        let paths = paths.iter().map(|path| path.to_string()).collect();
+        Self { name: name.into(), paths, layer: Box::new(layer), frozen: false }
+    }
+}
+
+/// A feature extractor: images in, one vector per image out.
+pub struct Backbone {
+    /// The registry's name of the architecture.
+    pub architecture: String,
+    /// The stages in the order in which they run; the last one ends in a vector per image.
+    pub stages: Vec<Stage>,
+    /// Length of that vector.
+    pub features: i64,
+    /// Where the source network keeps its head, as `fc`.
+    pub head_path: &'static str,
+    /// The share of features that the source network drops before its head.
+    pub dropout: f64,
+}
+
+impl Backbone {
+    /// Features of a batch.
+    ///
+    /// # Shapes
+    /// `x: [N, 3, H, W]` normalised f32 → `[N, features]`
+    ///
+    /// # Errors
+    /// What libtorch refuses, as an image too small for the network.
+    pub fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        self.run(x, 0, train)
+    }
+
+    /// Runs the stages from number `first` on; `x` is what stage `first − 1` gave.
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn run(&self, x: &Tensor, first: usize, train: bool) -> Result<Tensor> {
+        let run = |x: Tensor, stage: &Stage| stage.layer.forward(&x, train && !stage.frozen);
+        self.stages[first..].iter().try_fold(x.shallow_clone(), run)
+    }
+
+    /// Which of the store's parameters belong to which stage, and which to the head: what selectors select from.
+    pub fn outline(&self, store: &Store) -> Outline {
+        let stages = self.stages.iter().map(|stage| (stage.name.clone(), stage.paths.clone())).collect();
+        Outline::new(stages, self.head_path, store.parameters().map(|(name, _)| name.to_string()))
+    }
+}
+
+impl std::fmt::Debug for Backbone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let stages: Vec<_> = self.stages.iter().map(|stage| &stage.name).collect();
+        f.debug_struct("Backbone").field("architecture", &self.architecture).field("stages", &stages).finish()
+    }
+}

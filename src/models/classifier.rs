@@ -1,0 +1,255 @@
+//! A backbone with a head and all that a file needs to be used alone: classes, preprocessing, where it came from.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use tch::{Device, Tensor};
+
+use super::formats::{LoadReport, StateDict, load_into};
+use super::layers::Layer;
+use super::{Backbone, Builder, Head, HeadKind, Outline, SourceModel, Store, architecture, cache, recognise, registry};
+use crate::data::Preprocessing;
+use crate::{Error, Result};
+
+/// Where a model's description lies in the metadata of its file.
+const METADATA_KEY: &str = "regraft";
+
+/// What a classifier is, apart from its weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Spec {
+    /// The registry's name of the architecture.
+    pub architecture: String,
+    /// Where the first weights came from: a registry name, a file, or `random`.
+    pub source: String,
+    /// Which head.
+    pub head: HeadKind,
+    /// The share of features dropped before the head in training; the source network's own if not given.
+    pub dropout: Option<f64>,
+    /// The classes' names; logit number i belongs to the i-th.
+    pub classes: Vec<String>,
+    /// How images are made ready.
+    pub preprocessing: Preprocessing,
+    /// What logits are divided by so that probabilities mean what they say (Guo et al. 2017); 1 if not calibrated.
+    #[serde(default = "one")]
+    pub temperature: f64,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+impl Spec {
+    /// The description that a file carries in its metadata, if regraft wrote it.
+    ///
+    /// # Errors
+    /// A description that is damaged.
+    pub fn of(dict: &StateDict) -> Result<Option<Self>> {
+        let Some(text) = dict.metadata.get(METADATA_KEY) else { return Ok(None) };
+        let damaged = |error| Error::Model(format!("the description of the model is damaged: {error}"));
+        serde_json::from_str(text).map(Some).map_err(damaged)
+    }
+}
+
+/// A network that tells classes apart.
+#[derive(Debug)]
+pub struct Classifier {
+    /// What it is.
+    pub spec: Spec,
+    /// Its tensors.
+    pub store: Store,
+    backbone: Backbone,
+    head: Head,
+}
+
+impl Classifier {
+    /// A classifier with initial values drawn from `seed`.
+    ///
+    /// # Errors
+    /// An unknown architecture, or what libtorch refuses.
+    pub fn new(spec: Spec, device: Device, seed: u64) -> Result<Self> {
+        tch::manual_seed(seed as i64);
+        let builder = Builder::new(device);
+        let backbone = architecture::build(&spec.architecture, &builder.root())?;
+        let scope = builder.root().at(backbone.head_path);
+        let (classes, dropout) = (spec.classes.len() as i64, spec.dropout.unwrap_or(backbone.dropout));
+        let head = Head::new(&scope, spec.head, backbone.features, classes, dropout)?;
+        Ok(Self { spec, store: builder.finish(), backbone, head })
+    }
+
+    /// The model that a user means by a run's folder, a `model.safetensors`, or a source model's name.
+    ///
+    /// # Errors
+    /// None of these, or one whose weights are not here or damaged.
+    pub fn open(name: &Path, device: Device) -> Result<Self> {
+        if name.is_dir() {
+            return Self::load(&name.join("model.safetensors"), device);
+        }
+        if name.is_file() {
+            return Self::load(name, device);
+        }
+        let looks_like_path = name.components().count() > 1 || name.extension().is_some();
+        match name.to_str().map(registry::find) {
+            Some(Ok(entry)) => Self::source(entry, device),
+            Some(Err(error)) if !looks_like_path => Err(error),
+            _ => Err(Error::file(name, "not found: give a run's folder, a model.safetensors or a source model's name")),
+        }
+    }
+
+    /// A source model as it was published, with the classes of its source task.
+    ///
+    /// # Errors
+    /// Weights that have not been fetched, or that do not fit.
+    pub fn source(entry: &SourceModel, device: Device) -> Result<Self> {
+        let file = cache::require(&entry.name)?;
+        let spec = Spec {
+            architecture: entry.name.clone(),
+            source: entry.name.clone(),
+            head: HeadKind::Linear,
+            dropout: None,
+            classes: registry::imagenet_classes().iter().map(|name| name.to_string()).collect(),
+            preprocessing: entry.preprocessing.clone(),
+            temperature: 1.0,
+        };
+        let model = Self::new(spec, device, 0)?;
+        let dict = StateDict::read(&file)?;
+        let report = load_into(&model.store.views(), &dict, |name| Some(name.to_string()))?;
+        recognise::require_clean(&report, &file, &entry.name, &dict)?;
+        Ok(model)
+    }
+
+    /// Reads a classifier from a `model.safetensors` of a run.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is no model of regraft, or does not hold what its description says.
+    pub fn load(path: &Path, device: Device) -> Result<Self> {
+        let dict = StateDict::read(path)?;
+        let spec = Spec::of(&dict).map_err(|error| Error::file(path, error.to_string()))?.ok_or_else(|| {
+            Error::file(
+                path,
+                "holds weights but no description of a model; give a model.safetensors that regraft wrote",
+            )
+        })?;
+        let model = Self::new(spec, device, 0)?;
+        model.store.restore(&dict).map_err(|error| Error::file(path, error.to_string()))?;
+        Ok(model)
+    }
+
+    /// Copies a source model's weights from a file into the backbone; its head is left out.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or that holds another network; the message says which it seems to be.
+    pub fn load_backbone(&self, file: &Path) -> Result<LoadReport> {
+        let dict = StateDict::read(file)?;
+        let head = format!("{}.", self.backbone.head_path);
+        let views = self.store.views().into_iter().filter(|(name, _)| !name.starts_with(&head)).collect();
+        let report = load_into(&views, &dict, |name| (!name.starts_with(&head)).then(|| name.to_string()))?;
+        recognise::require_clean(&report, file, &self.spec.architecture, &dict)?;
+        Ok(report)
+    }
+
+    /// Its description, for the metadata of a file.
+    pub fn metadata(&self) -> BTreeMap<String, String> {
+        let text = serde_json::to_string(&self.spec).expect("a description is plain data");
+        BTreeMap::from([(METADATA_KEY.to_string(), text)])
+    }
+
+    /// The parameters by stage.
+    pub fn outline(&self) -> Outline {
+        self.backbone.outline(&self.store)
+    }
+
+    /// The backbone.
+    pub fn backbone(&self) -> &Backbone {
+        &self.backbone
+    }
+
+    /// The head.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Freezes exactly these parameters; see [`Store::freeze`]. A stage without a parameter that learns runs as in
+    /// evaluation, with nothing dropped.
+    pub fn freeze(&mut self, frozen: &BTreeSet<String>, hold_all_statistics: bool) {
+        self.store.freeze(frozen, hold_all_statistics);
+        let outline = self.outline();
+        for (stage, (_, names)) in self.backbone.stages.iter_mut().zip(&outline.stages) {
+            stage.frozen = names.iter().all(|name| frozen.contains(name));
+        }
+    }
+
+    /// Logits of a batch.
+    ///
+    /// # Shapes
+    /// `images: [N, 3, H, W]` normalised f32 → `[N, classes]`
+    ///
+    /// # Errors
+    /// What libtorch refuses, as too little memory.
+    pub fn forward(&self, images: &Tensor, train: bool) -> Result<Tensor> {
+        self.head.forward(&self.backbone.forward(images, train)?, train)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use tch::Kind;
+
+    use super::*;
+    use crate::models::formats::write_safetensors;
+
+    /// ResNet-18 for small images, with random weights.
+    pub(crate) fn small(classes: &[&str], seed: u64) -> Result<Classifier> {
+        let entry = registry::find("resnet18")?;
+        let spec = Spec {
+            architecture: entry.name.clone(),
+            source: "random".into(),
+            head: HeadKind::Linear,
+            dropout: Some(0.0),
+            classes: classes.iter().map(|name| name.to_string()).collect(),
+            preprocessing: Preprocessing { resize: 32, crop: 32, ..entry.preprocessing.clone() },
+            temperature: 1.5,
+        };
+        Classifier::new(spec, Device::Cpu, seed)
+    }
+
+    /// Drawn from no generator: tests that run at the same time share libtorch's.
+    fn images() -> Tensor {
+        Tensor::arange(4 * 3 * 32 * 32, (Kind::Float, Device::Cpu)).sin().reshape([4, 3, 32, 32])
+    }
+
+    #[test]
+    fn a_saved_model_is_the_same_model() -> Result<()> {
+        let model = small(&["ant", "bee", "cat"], 1)?;
+        let folder = tempfile::tempdir().unwrap();
+        let mut dict = model.store.snapshot()?;
+        write_safetensors(folder.path().join("bare.safetensors"), &dict)?;
+        dict.metadata = model.metadata();
+        write_safetensors(folder.path().join("model.safetensors"), &dict)?;
+        let loaded = Classifier::open(folder.path(), Device::Cpu)?;
+        assert_eq!(loaded.spec, model.spec);
+        assert_eq!(loaded.forward(&images(), false)?, model.forward(&images(), false)?);
+        let other = small(&["ant", "bee", "cat"], 2)?;
+        assert_ne!(other.forward(&images(), false)?, model.forward(&images(), false)?);
+        let message = Classifier::open(&folder.path().join("bare.safetensors"), Device::Cpu).unwrap_err().to_string();
+        assert!(message.contains("bare.safetensors") && message.contains("no description"), "{message}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_frozen_stage_runs_as_in_evaluation() -> Result<()> {
+        let mut model = small(&["ant", "bee"], 1)?;
+        let statistics = |model: &Classifier| model.store.digest(|name| name.contains("running_"));
+        let (begin, backbone) = (statistics(&model)?, model.outline().backbone().cloned().collect());
+        model.freeze(&backbone, false);
+        assert_eq!(model.forward(&images(), true)?, model.forward(&images(), false)?);
+        assert_eq!(statistics(&model)?, begin);
+        let learns: Vec<_> = model.store.trainable().map(|(name, _)| name).collect();
+        assert_eq!(learns, ["fc.bias", "fc.weight"]);
+
+        model.freeze(&BTreeSet::new(), false);
+        assert_ne!(model.forward(&images(), true)?, model.forward(&images(), false)?);
+        assert_ne!(statistics(&model)?, begin);
+        Ok(())
+    }
+}

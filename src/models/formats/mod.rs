@@ -1,0 +1,40 @@
+//! Checkpoint files: what `torch.save` writes (zip and legacy pickles) and safetensors, read without running anything
+//! that a file contains, and the report on what of it fits a model.
+//!
+//! [`StateDict::read`] tells formats apart by content and answers everything that is not a checkpoint with what it is;
+//! [`load_into`] copies by name, never broadcasts, and returns a [`LoadReport`]; [`write_safetensors`] writes the same
+//! bytes every time, whole or not at all.
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//! use regraft::models::formats::{StateDict, load_into, write_safetensors};
+//! use tch::Tensor;
+//!
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("weights.safetensors");
+//! let saved = BTreeMap::from([("fc.bias".to_string(), Tensor::from_slice(&[1f32, 2.0]))]);
+//! write_safetensors(&path, &StateDict::new(saved, BTreeMap::new()))?;
+//!
+//! let model = BTreeMap::from([("fc.bias".to_string(), Tensor::from_slice(&[0f32, 0.0]))]);
+//! let report = load_into(&model, &StateDict::read(&path)?, |name| Some(name.to_string()))?;
+//! assert!(report.is_clean());
+//! assert_eq!(Vec::<f32>::try_from(&model["fc.bias"]).unwrap(), [1.0, 2.0]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod dtype;
+mod legacy_pickle;
+mod pickle;
+mod report;
+mod safetensors;
+mod sniff;
+mod state_dict;
+mod storage;
+mod unnest;
+mod zip_pickle;
+
+pub use dtype::dtype_name;
+pub use report::{Conversion, LoadReport, Mismatch, likely_architecture, load_into};
+pub use safetensors::write_safetensors;
+pub use sniff::Format;
+pub use state_dict::StateDict;

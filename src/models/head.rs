@@ -1,0 +1,189 @@
+//! The new last layers: what turns a backbone's features into logits of the user's classes.
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+
+use super::init::Init;
+use super::layers::{Layer, Linear};
+use super::store::Scope;
+use crate::{Error, Result};
+
+/// Which head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum HeadKind {
+    /// One linear layer.
+    #[default]
+    Linear,
+    /// Two linear layers with a ReLU and dropout between them.
+    Mlp,
+    /// The cosine to one prototype per class, which starts as the mean of the class's normalised features; with no
+    /// epochs it stays that. Made for few shots.
+    Prototype,
+}
+
+/// Features to logits.
+#[derive(Debug)]
+pub struct Head {
+    kind: HeadKind,
+    dropout: f64,
+    layers: Layers,
+}
+
+#[derive(Debug)]
+enum Layers {
+    Linear(Linear),
+    Mlp(Linear, Linear),
+    Prototype { weight: Tensor, scale: Tensor },
+}
+
+/// Where the cosine's logits start: scale × cosine, so that probabilities can come near 0 and 1.
+const COSINE_SCALE: f64 = 16.0;
+/// Width of the MLP's hidden layer.
+const HIDDEN: i64 = 512;
+
+impl Head {
+    /// A head of `kind` for `classes`; `dropout` is the share of features dropped in training.
+    ///
+    /// Linear: `weight: [classes, features]`, `bias: [classes]`; MLP: `0.weight: [512, features]`, `0.bias`,
+    /// `3.weight: [classes, 512]`, `3.bias`; prototype: `weight: [classes, features]`, `scale: []`.
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn new(scope: &Scope, kind: HeadKind, features: i64, classes: i64, dropout: f64) -> Result<Self> {
+        let layers = match kind {
+            HeadKind::Linear => Layers::Linear(Linear::new(scope, features, classes)?),
+            HeadKind::Mlp => Layers::Mlp(
+                Linear::new(&scope.at(0), features, HIDDEN)?,
+                Linear::new(&scope.at(3), HIDDEN, classes)?, // 1 and 2 are the ReLU and the dropout
+            ),
+            HeadKind::Prototype => Layers::Prototype {
+                weight: scope.parameter("weight", &[classes, features], Init::default_for(features))?,
+                scale: scope.parameter("scale", &[], Init::Constant(COSINE_SCALE))?,
+            },
+        };
+        Ok(Self { kind, dropout, layers })
+    }
+
+    /// Which head this is.
+    pub fn kind(&self) -> HeadKind {
+        self.kind
+    }
+
+    /// Makes the mean of each class's normalised features its prototype (Snell et al. 2017, with the cosine; used as
+    /// initial weights by Qi et al. 2018, "Low-shot learning with imprinted weights", eq. 4).
+    ///
+    /// # Shapes
+    /// `features: [N, F]` f32, `labels: [N]` i64
+    ///
+    /// # Errors
+    /// A head of another kind, or a class without a sample.
+    pub fn imprint(&self, features: &Tensor, labels: &Tensor) -> Result<()> {
+        let Layers::Prototype { weight, .. } = &self.layers else {
+            return Err(Error::Model("only a prototype head can be set from features".into()));
+        };
+        tch::no_grad(|| {
+            let classes = weight.size()[0];
+            let one_hot = labels.f_one_hot(classes)?.f_to_kind(Kind::Float)?; // [N, K]
+            if i64::try_from(one_hot.f_sum_dim_intlist(0, false, Kind::Float)?.f_min()?)? == 0 {
+                return Err(Error::Data("a class has no training image to make its prototype from".into()));
+            }
+            let sums = one_hot.f_tr()?.f_matmul(&normalised(features)?)?; // [K, F]
+            weight.shallow_clone().f_copy_(&normalised(&sums)?)?;
+            Ok(())
+        })
+    }
+}
+
+/// Rows of length one.
+fn normalised(x: &Tensor) -> Result<Tensor> {
+    let norm = x.f_norm_scalaropt_dim(2, [-1i64], true)?.f_clamp_min(1e-12)?;
+    Ok(x.f_div(&norm)?)
+}
+
+impl Layer for Head {
+    /// # Shapes
+    /// `x: [N, features]` → logits `[N, classes]`
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        match &self.layers {
+            Layers::Linear(linear) => linear.forward(&x.f_dropout(self.dropout, train)?, train),
+            Layers::Mlp(first, second) => {
+                let hidden = first.forward(&x.f_dropout(self.dropout, train)?, train)?.f_relu()?;
+                second.forward(&hidden.f_dropout(0.5, train)?, train)
+            }
+            Layers::Prototype { weight, scale } => {
+                Ok(normalised(x)?.f_matmul(&normalised(weight)?.f_tr()?)?.f_mul(scale)?)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::{Builder, Store};
+
+    fn head(kind: HeadKind) -> Result<(Head, Store)> {
+        let builder = Builder::new(tch::Device::Cpu);
+        let head = Head::new(&builder.root().at("fc"), kind, 3, 2, 0.0)?;
+        Ok((head, builder.finish()))
+    }
+
+    #[test]
+    fn a_prototype_is_the_direction_of_its_classs_mean() -> Result<()> {
+        let (head, store) = head(HeadKind::Prototype)?;
+        // the length of a feature does not count: [5, 0, 0] and [0, 1, 0] lie around 45 degrees
+        let features = Tensor::from_slice2(&[[5f32, 0.0, 0.0], [0.0, 0.0, 7.0], [0.0, 1.0, 0.0]]);
+        head.imprint(&features, &Tensor::from_slice(&[0i64, 1, 0]))?;
+        let found = Vec::<Vec<f32>>::try_from(store.get("fc.weight").unwrap().detach())?.concat();
+        let half = 0.5f32.sqrt();
+        for (found, expected) in found.iter().zip([half, half, 0.0, 0.0, 0.0, 1.0]) {
+            assert!((found - expected).abs() < 1e-6, "{found}, expected {expected}");
+        }
+        let logits = Vec::<Vec<f32>>::try_from(head.forward(&features, false)?.detach())?;
+        assert!((logits[1][1] - COSINE_SCALE as f32).abs() < 1e-4 && logits[1][0].abs() < 1e-4, "{logits:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn logits_of_a_cosine_stay_within_its_scale() -> Result<()> {
+        tch::manual_seed(1);
+        let (head, _) = head(HeadKind::Prototype)?;
+        let features = Tensor::randn([64, 3], (Kind::Float, tch::Device::Cpu)) * 1e3;
+        let largest = f64::try_from(head.forward(&features, true)?.abs().max())?;
+        assert!(largest > 1.0 && largest < COSINE_SCALE * (1.0 + 1e-5), "{largest}");
+        let zero = head.forward(&Tensor::zeros([1, 3], (Kind::Float, tch::Device::Cpu)), false)?;
+        assert_eq!(Vec::<Vec<f32>>::try_from(zero.detach())?, [[0.0, 0.0]]);
+        Ok(())
+    }
+
+    #[test]
+    fn what_cannot_be_imprinted_is_said() -> Result<()> {
+        let features = Tensor::from_slice2(&[[1f32, 0.0, 0.0]]);
+        let labels = Tensor::from_slice(&[0i64]);
+        let message = |kind| head(kind).unwrap().0.imprint(&features, &labels).unwrap_err().to_string();
+        assert!(message(HeadKind::Prototype).contains("no training image"));
+        assert!(message(HeadKind::Linear).contains("prototype head"));
+        Ok(())
+    }
+
+    #[test]
+    fn parameters_have_the_documented_names_and_shapes() -> Result<()> {
+        let names = |kind| -> Result<Vec<(String, Vec<i64>)>> {
+            let (head, store) = head(kind)?;
+            assert_eq!(head.kind(), kind);
+            assert_eq!(head.forward(&Tensor::ones([5, 3], (Kind::Float, tch::Device::Cpu)), true)?.size(), [5, 2]);
+            Ok(store.parameters().map(|(name, tensor)| (name.to_string(), tensor.size())).collect())
+        };
+        let expected = |list: &[(&str, &[i64])]| -> Vec<(String, Vec<i64>)> {
+            list.iter().map(|(name, shape)| (format!("fc.{name}"), shape.to_vec())).collect()
+        };
+        assert_eq!(names(HeadKind::Linear)?, expected(&[("bias", &[2]), ("weight", &[2, 3])]));
+        let mlp: [(&str, &[i64]); 4] =
+            [("0.bias", &[512]), ("0.weight", &[512, 3]), ("3.bias", &[2]), ("3.weight", &[2, 512])];
+        assert_eq!(names(HeadKind::Mlp)?, expected(&mlp));
+        assert_eq!(names(HeadKind::Prototype)?, expected(&[("scale", &[]), ("weight", &[2, 3])]));
+        Ok(())
+    }
+}

@@ -1,0 +1,246 @@
+//! Every parameter and buffer of a model under its PyTorch name, in sorted order.
+//!
+//! tch keeps variables in a hash map, without buffers' roles and without a way to freeze one of them; here they are
+//! sorted (so sums over them and files of them are the same in every run), and freezing is by name.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use sha2::{Digest, Sha256};
+use tch::{Device, Kind, Tensor};
+
+use super::init::Init;
+use crate::models::formats::StateDict;
+use crate::{Error, Result, native};
+
+/// Whether a tensor is learned by gradient or kept beside, as batch-norm statistics are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Learned by gradient.
+    Parameter,
+    /// State that is saved but has no gradient.
+    Buffer,
+}
+
+/// A named tensor of a model. Clones of it, in layers and optimizers, share its values.
+#[derive(Debug)]
+pub struct Entry {
+    /// The tensor.
+    pub tensor: Tensor,
+    /// Parameter or buffer.
+    pub role: Role,
+}
+
+/// Says to one batch-norm layer whether its statistics may move.
+pub(crate) type Switch = Arc<AtomicBool>;
+
+/// The parameters and buffers of one model.
+#[derive(Debug)]
+pub struct Store {
+    entries: BTreeMap<String, Entry>,
+    /// Per batch-norm layer, by its path: true while its statistics are held fixed.
+    norms: BTreeMap<String, Switch>,
+    device: Device,
+}
+
+impl Store {
+    /// The device that the tensors live on.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// All entries, sorted by name.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
+        self.entries.iter().map(|(name, entry)| (name.as_str(), entry))
+    }
+
+    /// The entry of that name.
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.entries.get(name).map(|entry| &entry.tensor)
+    }
+
+    /// All parameters, sorted by name, trainable or not.
+    pub fn parameters(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.entries().filter(|(_, entry)| entry.role == Role::Parameter).map(|(name, entry)| (name, &entry.tensor))
+    }
+
+    /// The parameters that learn, sorted by name.
+    pub fn trainable(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.parameters().filter(|(_, tensor)| tensor.requires_grad())
+    }
+
+    /// Paths of all batch-norm layers, sorted.
+    pub fn norm_layers(&self) -> impl Iterator<Item = &str> {
+        self.norms.keys().map(String::as_str)
+    }
+
+    /// Names of the parameters that belong to normalisation layers.
+    pub fn is_norm(&self, name: &str) -> bool {
+        name.rsplit_once('.').is_some_and(|(layer, _)| self.norms.contains_key(layer))
+    }
+
+    /// Freezes exactly the parameters in `frozen` and lets all others learn. The statistics of a batch-norm layer are
+    /// held when its own parameters are frozen, or when `hold_all_statistics`.
+    ///
+    /// What is frozen has no gradient and is given to no optimizer; [`Store::entries`] of it do not change by a bit.
+    pub fn freeze(&self, frozen: &BTreeSet<String>, hold_all_statistics: bool) {
+        for (name, tensor) in self.parameters() {
+            let learns = !frozen.contains(name);
+            // set_requires_grad answers a handle on the same tensor.
+            let _same = tensor.set_requires_grad(learns);
+            if !learns {
+                tensor.shallow_clone().zero_grad();
+            }
+        }
+        for (layer, held) in &self.norms {
+            held.store(hold_all_statistics || frozen.contains(&format!("{layer}.weight")), Ordering::Relaxed);
+        }
+    }
+
+    /// Names of the parameters that do not learn, sorted.
+    pub fn frozen(&self) -> BTreeSet<String> {
+        self.parameters().filter(|(_, tensor)| !tensor.requires_grad()).map(|(name, _)| name.to_string()).collect()
+    }
+
+    /// Paths of the batch-norm layers whose statistics are held fixed, sorted.
+    pub fn held_norms(&self) -> Vec<&str> {
+        self.norms.iter().filter(|(_, held)| held.load(Ordering::Relaxed)).map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// Lays every convolution kernel out with its channels innermost, in place.
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn to_channels_last(&self) -> Result<()> {
+        for (_, tensor) in self.parameters().filter(|(_, tensor)| tensor.dim() == 4) {
+            native::set_data(tensor, &native::to_channels_last(&tensor.detach())?)?;
+        }
+        Ok(())
+    }
+
+    /// The SHA-256, in hexadecimal, over names and bytes of the entries that `wanted` picks.
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn digest(&self, wanted: impl Fn(&str) -> bool) -> Result<String> {
+        let mut hash = Sha256::new();
+        for (name, entry) in self.entries().filter(|(name, _)| wanted(name)) {
+            let bytes = entry.tensor.detach().f_to_device(Device::Cpu)?.f_contiguous()?.f_reshape([-1])?;
+            let bytes = bytes.f_view_dtype(Kind::Uint8)?;
+            hash.update(name.as_bytes());
+            hash.update(Vec::<u8>::try_from(&bytes)?);
+        }
+        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// Named handles on all tensors; they share the values.
+    pub fn views(&self) -> BTreeMap<String, Tensor> {
+        self.entries().map(|(name, entry)| (name.to_string(), entry.tensor.shallow_clone())).collect()
+    }
+
+    /// A deep copy on the CPU, for a file: training on does not change it.
+    ///
+    /// # Errors
+    /// What libtorch refuses, as when memory runs out.
+    pub fn snapshot(&self) -> Result<StateDict> {
+        let copy = |entry: &Entry| -> Result<Tensor> {
+            Ok(entry.tensor.detach().f_to_device(Device::Cpu)?.f_contiguous()?.copy())
+        };
+        let tensors =
+            self.entries.iter().map(|(name, entry)| Ok((name.clone(), copy(entry)?))).collect::<Result<_>>()?;
+        Ok(StateDict::new(tensors, BTreeMap::new()))
+    }
+
+    /// Copies values in from a dictionary that holds exactly this store's names and shapes.
+    ///
+    /// # Errors
+    /// A name that is missing or unknown, or another shape.
+    pub fn restore(&self, dict: &StateDict) -> Result<()> {
+        let report = crate::models::formats::load_into(&self.views(), dict, |name| Some(name.to_string()))?;
+        if report.is_clean() {
+            return Ok(());
+        }
+        Err(Error::Model(format!("the saved tensors are not this model's: {report}")))
+    }
+}
+
+/// Makes the tensors of a model while its layers are built, each under the path where PyTorch would have it.
+#[derive(Debug)]
+pub struct Builder {
+    store: RefCell<Store>,
+}
+
+impl Builder {
+    /// An empty builder; initial values are drawn from libtorch's generator (see [`tch::manual_seed`]).
+    pub fn new(device: Device) -> Self {
+        Self { store: RefCell::new(Store { entries: BTreeMap::new(), norms: BTreeMap::new(), device }) }
+    }
+
+    /// The root of all paths.
+    pub fn root(&self) -> Scope<'_> {
+        Scope { builder: self, path: String::new() }
+    }
+
+    /// The finished store; every parameter learns until [`Store::freeze`] says otherwise.
+    pub fn finish(self) -> Store {
+        self.store.into_inner()
+    }
+}
+
+/// A path in a model that is being built, as `layer1.0.conv1`.
+#[derive(Debug, Clone)]
+pub struct Scope<'a> {
+    builder: &'a Builder,
+    path: String,
+}
+
+impl Scope<'_> {
+    /// The path `self.name`.
+    pub fn at(&self, name: impl std::fmt::Display) -> Self {
+        let path = if self.path.is_empty() { name.to_string() } else { format!("{}.{name}", self.path) };
+        Self { builder: self.builder, path }
+    }
+
+    /// The dotted path, empty at the root.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// A new parameter `self.name` of that shape.
+    ///
+    /// # Errors
+    /// What libtorch refuses, as when memory runs out.
+    pub fn parameter(&self, name: &str, shape: &[i64], init: Init) -> Result<Tensor> {
+        let device = self.builder.store.borrow().device;
+        let tensor = init.tensor(shape)?.f_to_device(device)?.set_requires_grad(true);
+        self.insert(name, tensor, Role::Parameter)
+    }
+
+    /// A new buffer `self.name` with these values.
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn buffer(&self, name: &str, shape: &[i64], value: f64, kind: Kind) -> Result<Tensor> {
+        let device = self.builder.store.borrow().device;
+        self.insert(name, Tensor::f_full(shape, value, (kind, device))?, Role::Buffer)
+    }
+
+    /// Enters this path as a batch-norm layer; the switch says whether its statistics are held.
+    pub(crate) fn norm_layer(&self) -> Switch {
+        let switch = Switch::default();
+        self.builder.store.borrow_mut().norms.insert(self.path.clone(), switch.clone());
+        switch
+    }
+
+    fn insert(&self, name: &str, tensor: Tensor, role: Role) -> Result<Tensor> {
+        let handle = tensor.shallow_clone();
+        let name = self.at(name).path;
+        let previous = self.builder.store.borrow_mut().entries.insert(name.clone(), Entry { tensor, role });
+        if previous.is_some() {
+            return Err(Error::Model(format!("two tensors of the model are named {name}")));
+        }
+        Ok(handle)
+    }
+}
