@@ -7,5 +7,6 @@ pub mod files;
 pub mod models;
 pub mod native;
 pub mod options;
+pub mod report;
 
 pub use error::{Error, Result};

@@ -1,0 +1,13 @@
+//! What a run leaves behind and what a user sees of it: the run directory, plots, tables, numbers with units.
+
+mod evaluation_plots;
+pub mod format;
+pub mod plot;
+mod result;
+mod run_dir;
+mod table;
+
+pub use evaluation_plots::evaluation_plots;
+pub use result::{RunResult, Versions, peak_memory_bytes};
+pub use run_dir::RunDir;
+pub use table::{Align, Table, evaluation_table};
