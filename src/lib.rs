@@ -4,9 +4,11 @@ pub mod data;
 mod error;
 pub mod eval;
 pub mod files;
+pub mod loss;
 pub mod models;
 pub mod native;
 pub mod options;
 pub mod report;
+pub mod train;
 
 pub use error::{Error, Result};
