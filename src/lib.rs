@@ -5,6 +5,7 @@ mod error;
 pub mod eval;
 pub mod files;
 pub mod loss;
+pub mod methods;
 pub mod models;
 pub mod native;
 pub mod options;

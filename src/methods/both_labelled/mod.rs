@@ -1,0 +1,3 @@
+//! Source and target labelled: what was learned on one labelled task helps another.
+
+pub mod finetune;

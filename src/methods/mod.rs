@@ -1,0 +1,4 @@
+//! The methods, by which labels exist.
+
+pub mod both_labelled;
+pub mod options;

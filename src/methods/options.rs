@@ -1,0 +1,117 @@
+//! Options that every method on images shares: the data, the source model, the machine.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+use crate::models::HeadKind;
+use crate::train::device::DeviceChoice;
+
+/// Which images.
+#[derive(Debug, Clone, PartialEq, Args, Serialize, Deserialize)]
+pub struct DataOptions {
+    /// Folder with train/ and val/, each with a folder per class; or one folder per class; or IDX files
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Option<PathBuf>,
+    /// Share of each class that is kept for validation, where there is no val/
+    #[arg(long, value_name = "SHARE", default_value_t = 0.2)]
+    pub val_fraction: f64,
+    /// Trains on this many images per class; without a val/ all others are for validation
+    #[arg(long, value_name = "N")]
+    pub shots: Option<usize>,
+    /// Leaves out images that cannot be read, and lists them, instead of stopping
+    #[arg(long)]
+    pub skip_broken: bool,
+}
+
+/// Which source model, and what replaces its head.
+#[derive(Debug, Clone, PartialEq, Args, Serialize, Deserialize)]
+pub struct ModelOptions {
+    /// The source model: a name that 'regraft models' lists
+    #[arg(long, value_name = "NAME", default_value = "efficientnet_lite0")]
+    pub model: String,
+    /// Source weights from this file (.pth, .pt or .safetensors) instead of the published ones
+    #[arg(long, value_name = "FILE", conflicts_with = "from_scratch")]
+    pub weights: Option<PathBuf>,
+    /// Random weights: nothing is transferred
+    #[arg(long)]
+    pub from_scratch: bool,
+    /// The new last layers
+    #[arg(long, value_enum, default_value = "linear")]
+    pub head: HeadKind,
+    /// Share of the features that is dropped before the head in training [default: the source model's]
+    #[arg(long, value_name = "SHARE")]
+    pub dropout: Option<f64>,
+    /// Side of the images that go into the network, in pixels [default: the source model's]
+    #[arg(long, value_name = "PIXELS")]
+    pub image_size: Option<u32>,
+}
+
+/// How unequal classes are made up for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Balance {
+    /// Not at all.
+    None,
+    /// The loss of an image weighs the more, the rarer its class.
+    Weights,
+    /// Every class is drawn equally often.
+    Sampler,
+}
+
+/// Where and how the work is done.
+#[derive(Debug, Clone, PartialEq, Args, Serialize, Deserialize)]
+pub struct MachineOptions {
+    /// Images in a batch
+    #[arg(long, value_name = "IMAGES", default_value_t = 32, help_heading = "Optimisation")]
+    pub batch_size: usize,
+    /// Fixes every random choice; on the CPU the same seed gives the same bytes
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, help_heading = "Run")]
+    pub seed: u64,
+    /// Where the network runs: auto, cpu, cuda or cuda:N
+    #[arg(long, default_value = "auto")]
+    pub device: DeviceChoice,
+    /// Threads that read and augment images; 0 for one per core
+    #[arg(long, value_name = "THREADS", default_value_t = 0)]
+    pub workers: usize,
+    /// Whether pixels of all channels lie side by side in memory, which most convolutions like
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub channels_last: bool,
+}
+
+impl DataOptions {
+    /// Appends a line for everything that makes no sense.
+    pub fn faults(&self, faults: &mut Vec<String>) {
+        if self.data.is_none() {
+            faults.push("--data FOLDER is missing: a folder with one folder of images per class".into());
+        }
+        if !(self.val_fraction > 0.0 && self.val_fraction < 1.0) {
+            faults.push(format!("--val-fraction {} must lie between 0 and 1", self.val_fraction));
+        }
+        if self.shots == Some(0) {
+            faults.push("--shots must be at least 1".into());
+        }
+    }
+}
+
+impl ModelOptions {
+    /// Appends a line for everything that makes no sense.
+    pub fn faults(&self, faults: &mut Vec<String>) {
+        if let Some(dropout) = self.dropout.filter(|dropout| !(0.0..1.0).contains(dropout)) {
+            faults.push(format!("--dropout {dropout} must be at least 0 and below 1"));
+        }
+        if let Some(size) = self.image_size.filter(|size| !(32..=2048).contains(size)) {
+            faults.push(format!("--image-size {size} must lie between 32 and 2048 pixels"));
+        }
+    }
+}
+
+impl MachineOptions {
+    /// Appends a line for everything that makes no sense.
+    pub fn faults(&self, faults: &mut Vec<String>) {
+        if self.batch_size == 0 {
+            faults.push("--batch-size must be at least 1".into());
+        }
+    }
+}
