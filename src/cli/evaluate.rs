@@ -1,0 +1,70 @@
+//! `regraft evaluate`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::output;
+use crate::data::{LoaderOptions, open_for_evaluation};
+use crate::eval::Evaluation;
+use crate::models::Classifier;
+use crate::report::{evaluation_plots, evaluation_table};
+use crate::train::device::DeviceChoice;
+use crate::train::{ImageSource, Precision, inference};
+
+/// The command's arguments.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  regraft evaluate --model runs/finetune-001 --data photos --plots report")]
+pub struct EvaluateArgs {
+    /// A run's folder or a model.safetensors
+    #[arg(long, value_name = "RUN|FILE")]
+    model: PathBuf,
+    /// Folder with one folder per class, named as the model's classes; of train/ and val/, val/ is taken
+    #[arg(long, value_name = "FOLDER")]
+    data: PathBuf,
+    /// Writes confusion matrix, reliability plot and a gallery of mistakes to this folder
+    #[arg(long, value_name = "FOLDER")]
+    plots: Option<PathBuf>,
+    /// Images in a batch
+    #[arg(long, value_name = "IMAGES", default_value_t = 32)]
+    batch_size: usize,
+    /// Number format of the forward pass
+    #[arg(long, value_enum, default_value = "fp32")]
+    precision: Precision,
+    /// Where the network runs: auto, cpu, cuda or cuda:N
+    #[arg(long, default_value = "auto")]
+    device: DeviceChoice,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A model or images that cannot be read, or classes that the model does not know.
+pub fn run(args: EvaluateArgs) -> anyhow::Result<ExitCode> {
+    let device = args.device.resolve()?;
+    let model = Classifier::open(&args.model, device)?;
+    let images = open_for_evaluation(&args.data, &model.spec.classes)?;
+    let loader = LoaderOptions { batch_size: args.batch_size, ..LoaderOptions::default() };
+    let mut source = ImageSource::evaluation(&images, &model.spec.preprocessing, loader)?;
+    let bar = output::bar("images", crate::data::ImageSet::len(&images), args.json);
+    let outputs = inference::over(&mut source, device, args.precision, &mut |n| bar.inc(n as u64), |input| {
+        Ok(inference::logits(&model, input, false)?.f_div_scalar(model.spec.temperature)?)
+    })?;
+    bar.finish_and_clear();
+    let predictions = outputs.predictions()?;
+    let evaluation = Evaluation::of(&predictions, &model.spec.classes)?;
+    if let Some(folder) = &args.plots {
+        std::fs::create_dir_all(folder).map_err(crate::Error::io(folder, "cannot create the folder"))?;
+        evaluation_plots(folder, &predictions, &evaluation, &images)?;
+    }
+    if args.json {
+        output::print_json(&evaluation)?;
+    } else {
+        output::print(&format!("{}\n", evaluation_table(&evaluation)))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,235 @@
+//! `regraft inspect`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use tch::Device;
+
+use super::output;
+use crate::data::Preprocessing;
+use crate::methods::both_labelled::finetune;
+use crate::models::formats::{StateDict, dtype_name};
+use crate::models::{Builder, Outline, Selector, Spec, Store, architecture, recognise, registry};
+use crate::report::{Align, Table, format};
+use crate::{Error, Result};
+
+/// The command's arguments.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  regraft inspect runs/finetune-001\n  regraft inspect weights.pth --select 'last:2,head' --tensors"
+)]
+pub struct InspectArgs {
+    /// A run's folder, a checkpoint file, or the name of a source model
+    #[arg(value_name = "RUN|FILE|NAME")]
+    file: PathBuf,
+    /// Marks what this selector matches
+    #[arg(long, value_name = "SELECTOR")]
+    select: Option<Selector>,
+    /// Lists every tensor
+    #[arg(long)]
+    tensors: bool,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What a file holds.
+#[derive(Debug, Serialize)]
+struct Report {
+    file: PathBuf,
+    format: String,
+    architecture: Option<String>,
+    description: Option<Spec>,
+    parameters: u64,
+    bytes: u64,
+    dtypes: BTreeMap<&'static str, u64>,
+    stages: Vec<StageReport>,
+    notes: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tensors: Vec<TensorReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct StageReport {
+    name: String,
+    tensors: usize,
+    parameters: u64,
+    trainable: Option<u64>,
+    selected: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct TensorReport {
+    name: String,
+    shape: Vec<i64>,
+    dtype: &'static str,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A file that cannot be read or is no checkpoint, or a selector that matches nothing.
+pub fn run(args: InspectArgs) -> anyhow::Result<ExitCode> {
+    let report = report(&args)?;
+    if args.json {
+        output::print_json(&report)?;
+    } else {
+        output::print(&render(&report))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn report(args: &InspectArgs) -> Result<Report> {
+    let by_name = args.file.to_str().and_then(|name| registry::find(name).ok());
+    let (dict, file) = match by_name.filter(|_| !args.file.exists()) {
+        Some(entry) => (None, PathBuf::from(&entry.name)),
+        None if args.file.is_dir() => {
+            let file = args.file.join("model.safetensors");
+            (Some(StateDict::read(&file)?), file)
+        }
+        None => (Some(StateDict::read(&args.file)?), args.file.clone()),
+    };
+    let description: Option<Spec> = match &dict {
+        Some(dict) => Spec::of(dict).map_err(|error| Error::file(&file, error.to_string()))?,
+        None => None,
+    };
+    let named = by_name.map(|entry| entry.name.clone());
+    let found = description.as_ref().map(|spec| spec.architecture.clone()).or(named);
+    let architecture = found.map_or_else(|| dict.as_ref().map_or(Ok(None), recognise), |name| Ok(Some(name)))?;
+    let known = architecture.as_deref().map(|name| skeleton(name, description.as_ref())).transpose()?;
+    if known.is_none() && args.select.is_some() {
+        return Err(Error::file(&file, "its architecture is not known, so there are no stages to select from"));
+    }
+    let stages = match &known {
+        Some((outline, store)) => stages(outline, store, args)?,
+        None => vec![],
+    };
+    let contents: Vec<(String, Vec<i64>, &'static str, u64)> = match (&dict, &known) {
+        (Some(dict), _) => dict.tensors.iter().map(|(name, tensor)| entry(name, tensor)).collect(),
+        (None, Some((_, store))) => store.entries().map(|(name, e)| entry(name, &e.tensor)).collect(),
+        (None, None) => vec![],
+    };
+    let mut dtypes = BTreeMap::new();
+    for (_, shape, dtype, _) in &contents {
+        *dtypes.entry(*dtype).or_default() += shape.iter().product::<i64>() as u64;
+    }
+    Ok(Report {
+        format: dict.as_ref().map_or("source model of the registry".into(), |dict| dict.format.to_string()),
+        architecture,
+        description,
+        parameters: stages.iter().map(|stage| stage.parameters).sum(),
+        bytes: contents.iter().map(|(.., bytes)| bytes).sum(),
+        dtypes,
+        stages,
+        notes: dict.map_or(vec![], |dict| dict.notes),
+        tensors: if args.tensors {
+            contents.into_iter().map(|(name, shape, dtype, _)| TensorReport { name, shape, dtype }).collect()
+        } else {
+            vec![]
+        },
+        file,
+    })
+}
+
+fn entry(name: &str, tensor: &tch::Tensor) -> (String, Vec<i64>, &'static str, u64) {
+    let bytes = (tensor.numel() * tensor.kind().elt_size_in_bytes()) as u64;
+    (name.to_string(), tensor.size(), dtype_name(tensor.kind()), bytes)
+}
+
+/// The network by itself, for its stages.
+fn skeleton(architecture: &str, spec: Option<&Spec>) -> Result<(Outline, Store)> {
+    if let Some(spec) = spec {
+        let model = crate::models::Classifier::new(spec.clone(), Device::Cpu, 0)?;
+        return Ok((model.outline(), model.store));
+    }
+    let builder = Builder::new(Device::Cpu);
+    let backbone = architecture::build(architecture, &builder.root())?;
+    let scope = builder.root().at(backbone.head_path);
+    crate::models::layers::Linear::new(&scope, backbone.features, registry::imagenet_classes().len() as i64)?;
+    let store = builder.finish();
+    Ok((backbone.outline(&store), store))
+}
+
+fn stages(outline: &Outline, store: &Store, args: &InspectArgs) -> Result<Vec<StageReport>> {
+    let selected = args.select.as_ref().map(|selector| selector.select(outline)).transpose()?;
+    // A run says what it froze; what is frozen to its end is what never learned.
+    let frozen = match args.file.join("config.json") {
+        config if config.is_file() => {
+            let options = finetune::options_of(&args.file)?;
+            Some(options.freezing.plan(outline, store)?.frozen(usize::MAX))
+        }
+        _ => None,
+    };
+    let size = |name: &String| store.get(name).map_or(0, |tensor| tensor.numel() as u64);
+    let count = |names: &[String], wanted: &dyn Fn(&String) -> bool| names.iter().filter(|n| wanted(n)).map(size).sum();
+    let head = ("head".to_string(), outline.head.clone());
+    let stages = outline.stages.iter().chain([&head]).map(|(name, names)| StageReport {
+        name: name.clone(),
+        tensors: names.len(),
+        parameters: count(names, &|_| true),
+        trainable: frozen.as_ref().map(|frozen| count(names, &|name| !frozen.contains(name))),
+        selected: selected.as_ref().map(|selected| count(names, &|name| selected.contains(name))),
+    });
+    Ok(stages.collect())
+}
+
+fn render(report: &Report) -> String {
+    let mut text = format!("{}: {}\n", report.file.display(), report.format);
+    let mut fact = |name: &str, value: &str| text += &format!("{name:<14}{value}\n");
+    if let Some(architecture) = &report.architecture {
+        fact("architecture", architecture);
+    }
+    if let Some(spec) = &report.description {
+        let (kind, classes) = (spec.head.to_possible_value(), &spec.classes);
+        let kind = kind.map_or(String::new(), |kind| kind.get_name().to_string());
+        fact("source", &spec.source);
+        fact("head", &format!("{kind}, {} classes: {}", classes.len(), brief(classes)));
+        let Preprocessing { resize, crop, interpolation, mean, std } = &spec.preprocessing;
+        fact("resize, crop", &format!("{resize} → {crop} pixels, {interpolation:?}").to_lowercase());
+        fact("mean, std", &format!("{mean:?}, {std:?}"));
+    }
+    let dtypes = report.dtypes.keys().copied().collect::<Vec<_>>().join(", ");
+    fact("size", &format!("{} of {dtypes}", format::bytes(report.bytes)));
+    for note in &report.notes {
+        fact("note", note);
+    }
+    if !report.stages.is_empty() {
+        text += &format!("\n{}\n", stage_table(report));
+    }
+    if !report.tensors.is_empty() {
+        let mut table = Table::new([("tensor", Align::Left), ("shape", Align::Left), ("dtype", Align::Left)]);
+        for tensor in &report.tensors {
+            table.row([tensor.name.clone(), format!("{:?}", tensor.shape), tensor.dtype.into()]);
+        }
+        text += &format!("\n{table}\n");
+    }
+    text
+}
+
+fn stage_table(report: &Report) -> Table {
+    let mut columns = vec![("stage", Align::Left), ("tensors", Align::Right), ("parameters", Align::Right)];
+    let first = &report.stages[0];
+    columns.extend(first.trainable.map(|_| ("trainable", Align::Right)));
+    columns.extend(first.selected.map(|_| ("selected", Align::Right)));
+    let mut table = Table::new(columns);
+    let mut add = |name: &str, tensors: usize, numbers: [Option<u64>; 3]| {
+        let mut row = vec![name.to_string(), tensors.to_string()];
+        row.extend(numbers.into_iter().flatten().map(format::count));
+        table.row(row);
+    };
+    for stage in &report.stages {
+        add(&stage.name, stage.tensors, [Some(stage.parameters), stage.trainable, stage.selected]);
+    }
+    let sum = |field: fn(&StageReport) -> Option<u64>| report.stages.iter().map(field).sum::<Option<u64>>();
+    let tensors = report.stages.iter().map(|stage| stage.tensors).sum();
+    add("all", tensors, [sum(|s| Some(s.parameters)), sum(|s| s.trainable), sum(|s| s.selected)]);
+    table
+}
+
+fn brief(classes: &[String]) -> String {
+    let shown: Vec<_> = classes.iter().take(8).map(String::as_str).collect();
+    format!("{}{}", shown.join(", "), if classes.len() > 8 { ", …" } else { "" })
+}

@@ -1,0 +1,71 @@
+//! The command line: one file per command. Words become validated options, the library does the work, and what it
+//! found becomes a table or JSON.
+
+pub mod demo;
+pub mod doctor;
+pub mod evaluate;
+pub mod finetune;
+pub mod inspect;
+pub mod models;
+pub mod predict;
+
+mod interrupt;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::{ArgMatches, Parser, Subcommand};
+
+/// Transfer learning on libtorch: graft what a network learned on one task onto another.
+#[derive(Debug, Parser)]
+#[command(name = "regraft", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Teach a pretrained network your classes
+    Finetune(Box<finetune::FinetuneArgs>),
+    /// Measure a trained model on labelled images
+    Evaluate(evaluate::EvaluateArgs),
+    /// Name what is in images
+    Predict(predict::PredictArgs),
+    /// Show what a model or checkpoint file holds: stages, shapes, parameters
+    Inspect(inspect::InspectArgs),
+    /// List, show and fetch source models
+    Models(models::ModelsArgs),
+    /// From scratch, frozen and fine-tuned side by side, on images that come with regraft
+    Demo(demo::DemoArgs),
+    /// Check this installation and this machine
+    Doctor(doctor::DoctorArgs),
+}
+
+/// Runs a command; `matches` tells what was typed from what was left to its default.
+///
+/// # Errors
+/// What the command ends in; see [`crate::Error::exit_code`].
+pub fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Finetune(args) => {
+            finetune::run(*args, matches.subcommand_matches("finetune").expect("this is that command"))
+        }
+        Command::Evaluate(args) => evaluate::run(args),
+        Command::Predict(args) => predict::run(args),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Models(args) => models::run(&args),
+        Command::Demo(args) => demo::run(args),
+        Command::Doctor(args) => doctor::run(args),
+    }
+}
+
+/// Whether the error is that nobody reads the output any more, as in `regraft … | head`.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    };
+    error.chain().any(io)
+}

@@ -1,0 +1,129 @@
+//! What commands print, and the bars they draw.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::Result;
+use crate::methods::both_labelled::finetune::Outcome;
+use crate::methods::options::ModelOptions;
+use crate::models::{cache, registry};
+use crate::report::{Align, RunDir, Table, evaluation_table, format};
+use crate::train::RateCurve;
+
+/// Writes to standard output; an error, as when its reader has gone, ends the command instead of the program.
+pub(super) fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+/// Writes a value to standard output as indented JSON.
+pub(super) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+    print(&(serde_json::to_string_pretty(value)? + "\n"))
+}
+
+/// A bar over `total` things on standard error, where that is a terminal.
+pub(super) fn bar(what: &'static str, total: usize, quiet: bool) -> ProgressBar {
+    let bar = ProgressBar::new(total as u64).with_message(what);
+    if quiet {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    let style = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len} {per_sec} ETA {eta}");
+    bar.with_style(style.expect("a valid template"))
+}
+
+/// The outcome of one run.
+pub(super) fn outcome(outcome: &Outcome, run: &RunDir, as_json: bool) -> anyhow::Result<()> {
+    if as_json {
+        return print_json(&outcome.result);
+    }
+    let folder = run.path().display();
+    print(&format!(
+        "{}\n\n{} in {} ({}); everything is in {folder}\n  curves     tensorboard --logdir {}\n  plots      {}\n  \
+         use it     regraft predict --model {folder} IMAGE\n",
+        evaluation_table(&outcome.evaluation),
+        format::percent(outcome.evaluation.accuracy),
+        format::seconds(outcome.result.seconds),
+        format::rate(outcome.result.images_per_second, "images"),
+        run.path().parent().unwrap_or(Path::new(".")).display(),
+        run.plots().display(),
+    ))
+}
+
+/// Mean and standard deviation over seeds; also written into their folder.
+pub(super) fn spread(outcomes: &[(u64, Outcome)], folder: &Path, as_json: bool) -> anyhow::Result<()> {
+    let metrics = |outcome: &Outcome| outcome.evaluation.metrics();
+    let mut table = Table::new([("metric", Align::Left), ("mean", Align::Right), ("std", Align::Right)]);
+    let mut rows = serde_json::Map::new();
+    for (index, metric) in metrics(&outcomes[0].1).into_iter().enumerate() {
+        let values: Vec<f64> = outcomes.iter().map(|(_, outcome)| metrics(outcome)[index].value).collect();
+        let (mean, std) = mean_and_std(&values);
+        table.row([metric.name.clone(), format!("{mean:.4}"), format!("{std:.4}")]);
+        rows.insert(metric.name, json!({ "mean": mean, "std": std, "values": values }));
+    }
+    let seeds: Vec<u64> = outcomes.iter().map(|(seed, _)| *seed).collect();
+    let summary = json!({ "seeds": seeds, "metrics": rows });
+    crate::files::write_json(folder.join("seeds.json"), &summary)?;
+    if as_json {
+        return print_json(&summary);
+    }
+    print(&format!("{table}\nover seeds {seeds:?}; the runs are in {}\n", folder.display()))
+}
+
+/// Mean and sample standard deviation.
+pub(super) fn mean_and_std(values: &[f64]) -> (f64, f64) {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+    (mean, variance.sqrt())
+}
+
+/// What the learning-rate range test found.
+pub(super) fn rate(found: &(RateCurve, std::path::PathBuf), as_json: bool) -> anyhow::Result<()> {
+    let (curve, plot) = found;
+    if as_json {
+        return print_json(curve);
+    }
+    print(&format!("the loss falls fastest at --lr {:.1e}; the curve is {}\n", curve.suggestion, plot.display()))
+}
+
+/// Fetches the source model's weights where options need them and they are not here.
+pub(super) fn fetch_if_missing(options: &ModelOptions, quiet: bool) -> Result<()> {
+    if options.from_scratch || options.weights.is_some() || cache::locate(&options.model).is_some() {
+        return Ok(());
+    }
+    announce(&options.model, quiet)
+}
+
+/// Fetches a source model that is named instead of a file, where it is not here.
+pub(super) fn fetch_if_source(model: &Path) -> Result<()> {
+    let Some(name) = model.to_str().filter(|name| !model.exists() && registry::find(name).is_ok()) else {
+        return Ok(());
+    };
+    if cache::locate(name).is_some() { Ok(()) } else { announce(name, false) }
+}
+
+fn announce(name: &str, quiet: bool) -> Result<()> {
+    let file = fetch(name, quiet)?;
+    if !quiet {
+        eprintln!("weights of {name} are in {}", file.display());
+    }
+    Ok(())
+}
+
+/// Fetches weights under a bar.
+pub(super) fn fetch(name: &str, quiet: bool) -> Result<PathBuf> {
+    let bar = bar("fetching weights", 0, quiet);
+    let style = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}");
+    bar.set_style(style.expect("a valid template"));
+    let fetched = cache::fetch(name, &mut |done, total| {
+        bar.set_length(total.unwrap_or(done));
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    fetched
+}

@@ -1,0 +1,10 @@
+//! One module per promise that a user relies on.
+
+mod bad_input;
+mod closed_pipe;
+mod demo;
+mod exact_resume;
+mod finetune;
+mod freezing;
+mod state_dicts;
+mod support;
