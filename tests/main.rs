@@ -6,5 +6,6 @@ mod demo;
 mod exact_resume;
 mod finetune;
 mod freezing;
+mod fuzz;
 mod state_dicts;
 mod support;

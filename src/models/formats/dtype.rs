@@ -48,6 +48,31 @@ pub(super) fn from_safetensors(dtype: Dtype) -> Option<Kind> {
     TABLE.iter().find(|row| row.3 == Some(dtype)).map(|row| row.0)
 }
 
+/// The storage class of a kind, where there is one.
+pub(super) fn to_storage_class(kind: Kind) -> Option<&'static str> {
+    TABLE.iter().find(|row| row.0 == kind).and_then(|row| row.2)
+}
+
+/// What NumPy calls the types that both have, without the byte order.
+const NUMPY: [(&str, Kind); 11] = [
+    ("f8", Kind::Double),
+    ("f4", Kind::Float),
+    ("f2", Kind::Half),
+    ("i8", Kind::Int64),
+    ("i4", Kind::Int),
+    ("i2", Kind::Int16),
+    ("i1", Kind::Int8),
+    ("u1", Kind::Uint8),
+    ("b1", Kind::Bool),
+    ("c8", Kind::ComplexFloat),
+    ("c16", Kind::ComplexDouble),
+];
+
+/// The kind that NumPy calls `name`, as in `f4`.
+pub(super) fn from_numpy(name: &str) -> Option<Kind> {
+    NUMPY.iter().find(|row| row.0 == name).map(|row| row.1)
+}
+
 /// The safetensors type of a kind, where there is one.
 pub(super) fn to_safetensors(kind: Kind) -> Option<Dtype> {
     TABLE.iter().find(|row| row.0 == kind).and_then(|row| row.3)
@@ -68,5 +93,8 @@ mod tests {
             }
         }
         assert_eq!(from_safetensors(Dtype::U16), None);
+        for (name, kind) in NUMPY {
+            assert_eq!(name[1..].parse(), Ok(kind.elt_size_in_bytes()), "{name}");
+        }
     }
 }

@@ -1,31 +1,36 @@
 //! What `torch.save` wrote before PyTorch 1.6: five pickles (a magic number, a version, facts about the machine, the
 //! object, the keys of its storages), then each storage as an i64 count and its elements.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::BufReader;
 
-use tch::Tensor;
-
-use super::pickle::{Input, Parse, Pickled, Value, quote, run};
-use super::storage::{Budget, Wanted};
+use super::budget::Budget;
+use super::pickle::{Dialect, Input, Parse, Pickled, Value, quote, run};
+use super::state_dict::Contents;
+use super::storage::Wanted;
 use super::unnest;
+use crate::native;
 
 /// The one version of the format.
 const VERSION: i64 = 1001;
 
-/// The state dict in `file`, of `length` bytes, and notes on how it was found.
-pub(super) fn read(file: File, length: u64) -> Parse<(BTreeMap<String, Tensor>, Vec<String>)> {
+/// The state dict in `file`, of `length` bytes.
+pub(super) fn read(file: &File, length: u64) -> Parse<Contents> {
     let mut input = Input::new(BufReader::new(file), length);
-    let magic = run(&mut input)?;
-    let version = run(&mut input)?;
-    match (magic.root, version.root) {
+    let mut budget = Budget::of(length);
+    let mut next = |input: &mut Input<_>| -> Parse<Pickled> {
+        let mut pickled = run(input, Dialect::TorchSave, std::mem::take(&mut budget))?;
+        budget = std::mem::take(&mut pickled.arena.budget);
+        Ok(pickled)
+    };
+    match (next(&mut input)?.root, next(&mut input)?.root) {
         (Value::LargeInt, Value::Int(VERSION)) => {}
         _ => return Err(format!("is a legacy torch.save file of another version than {VERSION}")),
     }
-    check_machine(&run(&mut input)?)?;
-    let pickled = run(&mut input)?;
-    let keys = run(&mut input)?;
+    check_machine(&next(&mut input)?)?;
+    let pickled = next(&mut input)?;
+    let keys = next(&mut input)?;
     let keys = keys.arena.sequence(keys.root).ok_or("has no list of storages: it is damaged")?.iter().map(|&key| {
         keys.arena
             .text(key)
@@ -33,10 +38,9 @@ pub(super) fn read(file: File, length: u64) -> Parse<(BTreeMap<String, Tensor>, 
             .ok_or("lists a storage that nothing uses")
     });
     let keys = keys.collect::<Result<Vec<usize>, _>>().map_err(|reason| format!("{reason}: it is damaged"))?;
-    let selection = unnest::select(&pickled)?;
+    let selection = unnest::select(&pickled, &mut budget)?;
     let wanted = Wanted::new(&selection.tensors);
-    let mut budget = Budget::of(length);
-    let (mut tensors, mut missing) = (BTreeMap::new(), wanted.storages().collect::<std::collections::BTreeSet<_>>());
+    let (mut tensors, mut missing) = (BTreeMap::new(), wanted.storages().collect::<BTreeSet<_>>());
     for storage in keys {
         let described = &pickled.arena.storages[storage];
         let elements = u64::from_le_bytes(input.array()?);
@@ -47,17 +51,18 @@ pub(super) fn read(file: File, length: u64) -> Parse<(BTreeMap<String, Tensor>, 
         let bytes = described.bytes()?;
         input.require(bytes)?;
         if wanted.contains(storage) {
-            wanted.build(storage, &pickled.arena, &mut budget, &mut tensors, |buffer| input.fill(buffer))?;
-        } else {
-            input.seek_over(bytes)?;
+            wanted.build(storage, &pickled.arena, &mut budget, &mut tensors, |shape, kind| {
+                native::read_at(file, input.position(), shape, kind, |_| ()).map_err(|error| error.to_string())
+            })?;
         }
+        input.seek_over(bytes)?;
         missing.remove(&storage);
     }
     match missing.first() {
         Some(&storage) => {
             Err(format!("has no data for storage {}: it is damaged", quote(&pickled.arena.storages[storage].key)))
         }
-        None => Ok((tensors, selection.notes)),
+        None => Ok(Contents { tensors, notes: selection.notes, ..Contents::default() }),
     }
 }
 

@@ -22,15 +22,21 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod budget;
 mod dtype;
 mod legacy_pickle;
+mod npz;
 mod pickle;
 mod report;
 mod safetensors;
+mod shards;
 mod sniff;
 mod state_dict;
 mod storage;
+pub mod torchscript;
 mod unnest;
+mod write_pth;
+mod zip_file;
 mod zip_pickle;
 
 pub use dtype::dtype_name;
@@ -38,3 +44,4 @@ pub use report::{Conversion, LoadReport, Mismatch, likely_architecture, load_int
 pub use safetensors::write_safetensors;
 pub use sniff::Format;
 pub use state_dict::StateDict;
+pub use write_pth::write_pth;

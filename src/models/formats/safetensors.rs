@@ -1,5 +1,5 @@
-//! safetensors: a JSON header (names, types, shapes, offsets), then the numbers. Read straight into tensors; written
-//! with the same bytes every time.
+//! safetensors: a JSON header (names, types, shapes, offsets), then the numbers. The tensors are views of the file's pages,
+//! as in the format's own library; written with the same bytes every time.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -9,7 +9,11 @@ use std::path::Path;
 use safetensors::tensor::{Metadata, TensorInfo};
 use tch::{Kind, Tensor};
 
+use super::budget::Budget;
 use super::pickle::{Input, Parse, quote};
+use super::state_dict::Contents;
+use super::storage::{torch, typed};
+use super::unnest::TENSOR_COST;
 use super::{StateDict, dtype};
 use crate::files::write_atomically;
 use crate::{Error, Result, native};
@@ -17,13 +21,19 @@ use crate::{Error, Result, native};
 /// The longest header that the format allows.
 const MAX_HEADER: u64 = 100_000_000;
 
+/// What parsing a byte of the header may take: an entry is a few words of text, and a record with a list and a name.
+const HEADER_COST: u64 = 8;
+
 /// The tensors and the metadata of a file of `length` bytes.
-pub(super) fn read(file: File, length: u64) -> Parse<(BTreeMap<String, Tensor>, BTreeMap<String, String>)> {
+pub(super) fn read(file: &File, length: u64) -> Parse<Contents> {
     let mut input = Input::new(BufReader::new(file), length);
+    let mut budget = Budget::of(length);
     let size = u64::from_le_bytes(input.array()?);
     if size > MAX_HEADER {
         return Err(format!("has a header of {size} bytes, over the format's {MAX_HEADER}: it is damaged"));
     }
+    input.require(size)?;
+    budget.take(size.saturating_mul(HEADER_COST))?;
     let header = input.bytes(size)?;
     let header: Metadata =
         serde_json::from_slice(&header).map_err(|error| format!("has a damaged safetensors header ({error})"))?;
@@ -35,33 +45,54 @@ pub(super) fn read(file: File, length: u64) -> Parse<(BTreeMap<String, Tensor>, 
     if data < present {
         return Err(format!("has {} bytes after its tensors: it is damaged", present - data));
     }
+    let mut source = Source { file, start: 8 + size, memory: native::map(file, length).ok(), budget };
     let mut tensors = BTreeMap::new();
     // the crate has checked that, in this order, the tensors follow one another without gap or overlap
     for name in header.offset_keys() {
         let info = header.info(&name).ok_or("has a damaged safetensors header")?;
-        let tensor = tensor(info, &mut input).map_err(|reason| format!("tensor {}: {reason}", quote(&name)))?;
+        let tensor = source.tensor(info).map_err(|reason| format!("tensor {}: {reason}", quote(&name)))?;
         tensors.insert(name, tensor);
     }
     let metadata = header.metadata().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect();
-    Ok((tensors, metadata))
+    Ok(Contents { tensors, metadata, notes: Vec::new() })
 }
 
-fn tensor(info: &TensorInfo, input: &mut Input<BufReader<File>>) -> Parse<Tensor> {
-    let kind = dtype::from_safetensors(info.dtype)
-        .ok_or_else(|| format!("has elements of type {}, which libtorch through tch does not have", info.dtype))?;
-    let fault = || format!("has the impossible shape {:?}: the file is damaged", info.shape);
-    let shape = info.shape.iter().map(|&size| i64::try_from(size)).collect::<std::result::Result<Vec<_>, _>>();
-    let shape = shape.ok().filter(|shape| shape.len() <= 64).ok_or_else(fault)?;
-    // also of an empty tensor: libtorch multiplies its other dimensions
-    let elements = shape.iter().try_fold(1i64, |count, &size| count.checked_mul(size.max(1))).ok_or_else(fault)?;
-    elements.checked_mul(kind.elt_size_in_bytes() as i64).ok_or_else(fault)?;
-    // a byte other than 0 and 1 is no bool to libtorch's kernels
-    let stored = if kind == Kind::Bool { Kind::Uint8 } else { kind };
-    let tensor = native::filled(&shape, stored, |bytes| input.fill(bytes).map_err(Error::Model));
-    let tensor = tensor.map_err(|error| error.to_string())?;
-    match kind {
-        Kind::Bool => tensor.f_ne(0).map_err(|error| Error::from(error).to_string()),
-        _ => Ok(tensor),
+/// Where the numbers are: in the file, and in its pages in memory where it could be mapped.
+struct Source<'a> {
+    file: &'a File,
+    /// Where they begin.
+    start: u64,
+    memory: Option<Tensor>,
+    budget: Budget,
+}
+
+impl Source<'_> {
+    fn tensor(&mut self, info: &TensorInfo) -> Parse<Tensor> {
+        let kind = dtype::from_safetensors(info.dtype)
+            .ok_or_else(|| format!("has elements of type {}, which libtorch through tch does not have", info.dtype))?;
+        let fault = || format!("has the impossible shape {:?}: the file is damaged", info.shape);
+        let shape = info.shape.iter().map(|&size| i64::try_from(size)).collect::<std::result::Result<Vec<_>, _>>();
+        let shape = shape.ok().filter(|shape| shape.len() <= 64).ok_or_else(fault)?;
+        // also of an empty tensor: libtorch multiplies its other dimensions
+        let elements = shape.iter().try_fold(1i64, |count, &size| count.checked_mul(size.max(1))).ok_or_else(fault)?;
+        elements.checked_mul(kind.elt_size_in_bytes() as i64).ok_or_else(fault)?;
+        self.budget.take(TENSOR_COST + 32 * shape.len() as u64)?;
+        let (from, to) = info.data_offsets;
+        let offset = self.start + from as u64;
+        let aligned = offset.is_multiple_of(kind.elt_size_in_bytes() as u64);
+        match &self.memory {
+            // the pages are read when they are touched, and copied only when they are changed
+            Some(memory) if aligned && to > from && kind != Kind::Bool => {
+                let bytes = memory.f_narrow(0, offset as i64, (to - from) as i64);
+                bytes.and_then(|bytes| bytes.f_view_dtype(kind)?.f_view(&shape[..])).map_err(torch)
+            }
+            _ => {
+                self.budget.take((to - from) as u64)?;
+                typed(&shape, kind, &mut self.budget, |shape, kind| {
+                    native::read_at(self.file, offset, shape, kind, |_| ()).map_err(|error| error.to_string())
+                })
+            }
+        }
     }
 }
 
@@ -123,7 +154,8 @@ fn header(state: &StateDict) -> Parse<Header<'_>> {
     }
 }
 
-fn write_tensor(file: &mut dyn Write, tensor: &Tensor) -> std::io::Result<()> {
+/// Writes the elements of `tensor`, row after row.
+pub(super) fn write_tensor(file: &mut dyn Write, tensor: &Tensor) -> std::io::Result<()> {
     let (elements, size) = (tensor.numel(), tensor.kind().elt_size_in_bytes());
     let mut bytes = vec![0; elements * size];
     // libtorch refuses to copy out of a tensor that has no memory

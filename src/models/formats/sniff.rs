@@ -1,6 +1,7 @@
 //! What a file is, from its first bytes: a name's ending is a claim, not a fact.
 
-use super::pickle::Parse;
+use super::pickle::{Parse, quote};
+use super::unnest::list;
 
 /// How many bytes [`recognise`] wants to see.
 pub(super) const HEAD: usize = 512;
@@ -14,6 +15,14 @@ pub enum Format {
     LegacyPickle,
     /// safetensors.
     Safetensors,
+    /// A module with its code, of `torch.jit.save`.
+    TorchScript,
+    /// Tensors of tch's `VarStore::save` or of C++'s `torch::save`: a TorchScript archive without code.
+    Ot,
+    /// Arrays of `numpy.savez`.
+    Npz,
+    /// Several files under one `*.index.json`.
+    Sharded,
 }
 
 impl std::fmt::Display for Format {
@@ -22,6 +31,10 @@ impl std::fmt::Display for Format {
             Self::ZipPickle => "torch.save (zip)",
             Self::LegacyPickle => "torch.save (legacy)",
             Self::Safetensors => "safetensors",
+            Self::TorchScript => "TorchScript (torch.jit.save)",
+            Self::Ot => "libtorch (.ot)",
+            Self::Npz => "NumPy (.npz)",
+            Self::Sharded => "shards with an index",
         })
     }
 }
@@ -38,14 +51,15 @@ const OTHERS: [(&[u8], &str); 9] = [
     (b"\xfd7zXZ\0", "compressed with xz; unpack it first"),
     (b"\x28\xb5\x2f\xfd", "compressed with zstd; unpack it first"),
     (b"\x89HDF\r\n", "an HDF5 file (Keras), not a PyTorch checkpoint; convert it to .safetensors"),
-    (b"\x93NUMPY", "a NumPy array (.npy), not a PyTorch checkpoint; save it as .safetensors"),
+    (b"\x93NUMPY", "a single NumPy array (.npy) without a name; save the arrays of a model by numpy.savez as .npz"),
     (b"GGUF", "a GGUF file, not a PyTorch checkpoint; convert it to .safetensors"),
     (b"\x89PNG", "an image, not a checkpoint"),
 ];
 
 /// The format of a file of `length` bytes that begins with `head`.
 pub(super) fn recognise(head: &[u8], length: u64) -> Parse<Format> {
-    const EXPECTED: &str = "expected a PyTorch state dict (.pth, .pt) or .safetensors";
+    const EXPECTED: &str =
+        "expected a PyTorch state dict (.pth), a TorchScript archive (.pt), .safetensors, .npz or *.index.json";
     if length == 0 {
         return Err(format!("is empty; {EXPECTED}"));
     }
@@ -70,8 +84,11 @@ pub(super) fn recognise(head: &[u8], length: u64) -> Parse<Format> {
     if text.starts_with("<!doctype html") || text.starts_with("<html") {
         return Err("is a web page (HTML), not weights: the download went to a page; fetch the file itself".into());
     }
-    if text.starts_with("<?xml") || text.starts_with('{') {
-        return Err(format!("is text (XML or JSON), not weights: perhaps a server's error message; {EXPECTED}"));
+    if text.starts_with('{') {
+        return Ok(Format::Sharded);
+    }
+    if text.starts_with("<?xml") {
+        return Err(format!("is text (XML), not weights: perhaps a server's error message; {EXPECTED}"));
     }
     if head.get(257..262) == Some(b"ustar") {
         return Err(
@@ -88,6 +105,38 @@ pub(super) fn recognise(head: &[u8], length: u64) -> Parse<Format> {
     Err(format!("is in no format that is known here; {EXPECTED}"))
 }
 
+/// The format of a zip archive with the entries `names`, and the folder inside it that holds them, with its slash.
+pub(super) fn recognise_zip<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Parse<(Format, String)> {
+    let parts = |name: &'a str| name.split_once('/').map_or(("", name), |(head, tail)| (&name[..=head.len()], tail));
+    let folder_of = |wanted: &[&str]| names.clone().map(parts).find(|(_, tail)| wanted.contains(tail));
+    let export = "an exported program (torch.export, .pt2), whose code only Python runs; re-save its weights with \
+                  torch.save(program.state_dict, …), or the module with torch.jit.trace";
+    if folder_of(&["archive_format", "models/model.json"]).is_some()
+        || names.clone().any(|name| name.ends_with("serialized_exported_program.json"))
+    {
+        return Err(format!("is {export}"));
+    }
+    if folder_of(&["model.json"]).is_some() {
+        return Err(
+            "is a TorchScript archive of PyTorch 1.0 to 1.3, whose layout is another; load it in PyTorch and save it \
+                    once more with torch.jit.save"
+                .into(),
+        );
+    }
+    if let Some((folder, _)) = folder_of(&["data.pkl"]) {
+        let script = |name: &str| {
+            name.strip_prefix(folder).is_some_and(|tail| tail == "constants.pkl" || tail.starts_with("code/"))
+        };
+        let format = if names.clone().any(script) { Format::TorchScript } else { Format::ZipPickle };
+        return Ok((format, folder.to_string()));
+    }
+    if names.clone().next().is_some() && names.clone().all(|name| name.ends_with(".npy")) {
+        return Ok((Format::Npz, String::new()));
+    }
+    let names = list(names.map(quote));
+    Err(format!("is a zip archive without `data.pkl` (it has {names}): not a PyTorch checkpoint"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,7 +147,7 @@ mod tests {
             (&b""[..], "empty"),
             (b"\n <!DOCTYPE HTML><head>", "web page"),
             (b"version https://git-lfs.github.com/spec/v1\noid", "LFS"),
-            (b"{\"error\": 404}", "JSON"),
+            (b"<?xml version='1.0'?><Error>", "XML"),
             (b"\x1f\x8b\x08", "gzip"),
             (b"\x80\x04\x95", "Python pickle"),
             (b"abc", "only 3 bytes"),

@@ -7,8 +7,11 @@ use std::path::Path;
 
 use tch::Tensor;
 
-use super::sniff::{Format, HEAD, recognise};
-use super::{legacy_pickle, safetensors, unnest, zip_pickle};
+use super::budget::Budget;
+use super::pickle::Parse;
+use super::sniff::{Format, HEAD, recognise, recognise_zip};
+use super::zip_file::Zip;
+use super::{legacy_pickle, npz, safetensors, shards, torchscript, unnest, zip_pickle};
 use crate::{Error, Result};
 
 /// Named tensors on the CPU, with what the file says about itself.
@@ -59,29 +62,41 @@ impl StateDict {
         }
     }
 
+    /// What the file or the folder of shards at `path` holds.
     fn open(path: &Path) -> Result<Self> {
-        let mut file = File::open(path).map_err(Error::io(path, "cannot open"))?;
-        let facts = file.metadata().map_err(Error::io(path, "cannot open"))?;
-        if !facts.is_file() {
-            return Err(Error::file(path, "is not a file; expected a PyTorch state dict (.pth, .pt) or .safetensors"));
+        if path.is_dir() {
+            return Self::open(&shards::find(path)?);
         }
-        let (length, mut head) = (facts.len(), Vec::with_capacity(HEAD));
-        file.by_ref().take(HEAD as u64).read_to_end(&mut head).map_err(Error::io(path, "cannot read"))?;
-        file.rewind().map_err(Error::io(path, "cannot read"))?;
-        let mut metadata = BTreeMap::new();
-        let read = recognise(&head, length).and_then(|format| {
-            let (tensors, notes) = match format {
-                Format::ZipPickle => zip_pickle::read(file, length)?,
-                Format::LegacyPickle => legacy_pickle::read(file, length)?,
-                Format::Safetensors => {
-                    let (tensors, found) = safetensors::read(file, length)?;
-                    metadata = found;
-                    (tensors, Vec::new())
+        let opened = Opened::file(path)?;
+        match opened.format() {
+            Ok(Format::Sharded) => {
+                let Contents { tensors, metadata, notes } = shards::read(path, &opened)?;
+                Ok(Self { tensors, metadata, format: Format::Sharded, notes })
+            }
+            _ => Self::of(path, &opened),
+        }
+    }
+
+    /// What the single file at `path` holds.
+    pub(super) fn open_file(path: &Path) -> Result<Self> {
+        Self::of(path, &Opened::file(path)?)
+    }
+
+    fn of(path: &Path, opened: &Opened) -> Result<Self> {
+        let read = opened.format().and_then(|format| match format {
+            Format::LegacyPickle => Ok((legacy_pickle::read(&opened.file, opened.length)?, format)),
+            Format::Safetensors => Ok((safetensors::read(&opened.file, opened.length)?, format)),
+            Format::Sharded => Err("is an index of shards itself, where weights are expected".into()),
+            Format::ZipPickle | Format::TorchScript | Format::Ot | Format::Npz => {
+                let (zip, folder, format, budget) = opened.zip()?;
+                match format {
+                    Format::TorchScript => torchscript::contents(&zip, &folder, budget),
+                    Format::Npz => Ok((npz::read(&zip, budget)?, format)),
+                    _ => Ok((zip_pickle::read(&zip, &folder, budget)?, format)),
                 }
-            };
-            Ok((tensors, notes, format))
+            }
         });
-        let (tensors, notes, format) = read.map_err(|reason| {
+        let (Contents { tensors, metadata, notes }, format) = read.map_err(|reason| {
             // other crates quote the file's own text in their messages
             Error::file(path, reason.replace(char::is_control, " "))
         })?;
@@ -111,5 +126,53 @@ impl StateDict {
     /// Takes `prefix` off all names, if every name has it; says whether it did.
     pub fn strip_prefix(&mut self, prefix: &str) -> bool {
         unnest::strip(&mut self.tensors, prefix)
+    }
+}
+
+/// What a reader finds in a file.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    pub tensors: BTreeMap<String, Tensor>,
+    pub metadata: BTreeMap<String, String>,
+    pub notes: Vec<String>,
+}
+
+/// A file that was opened and looked at.
+pub(super) struct Opened {
+    pub file: File,
+    pub length: u64,
+    head: Vec<u8>,
+}
+
+impl Opened {
+    /// Opens `path` and reads its first bytes.
+    pub fn file(path: &Path) -> Result<Self> {
+        let mut file = File::open(path).map_err(Error::io(path, "cannot open"))?;
+        let facts = file.metadata().map_err(Error::io(path, "cannot open"))?;
+        if !facts.is_file() {
+            return Err(Error::file(path, "is not a file; expected a PyTorch state dict (.pth, .pt) or .safetensors"));
+        }
+        let mut head = Vec::with_capacity(HEAD);
+        file.by_ref().take(HEAD as u64).read_to_end(&mut head).map_err(Error::io(path, "cannot read"))?;
+        file.rewind().map_err(Error::io(path, "cannot read"))?;
+        Ok(Self { file, length: facts.len(), head })
+    }
+
+    /// The format by the first bytes; of all zip archives it is said to be [`Format::ZipPickle`].
+    pub fn format(&self) -> Parse<Format> {
+        recognise(&self.head, self.length)
+    }
+
+    /// The archive, the folder inside it that counts, its format, and what may still be allocated.
+    pub fn zip(&self) -> Parse<(Zip, String, Format, Budget)> {
+        match self.format()? {
+            Format::ZipPickle => {}
+            other => return Err(format!("is a file of {other}; expected a TorchScript archive (torch.jit.save)")),
+        }
+        let mut budget = Budget::of(self.length);
+        let file = self.file.try_clone().map_err(|error| format!("cannot open: {error}"))?;
+        let zip = Zip::open(file, self.length, &mut budget)?;
+        let (format, folder) = recognise_zip(zip.names())?;
+        Ok((zip, folder, format, budget))
     }
 }

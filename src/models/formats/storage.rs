@@ -4,34 +4,8 @@ use std::collections::BTreeMap;
 
 use tch::{Kind, Tensor};
 
+use super::budget::Budget;
 use super::pickle::{Arena, Parse, Storage, View, quote};
-use crate::native;
-
-/// What a file may unpack to beyond twice its own size, so that a tiny file may hold a few expanded views.
-const SPARE: u64 = 1 << 20;
-
-/// How many bytes may still be allocated for a file.
-#[derive(Debug)]
-pub(super) struct Budget {
-    left: u64,
-    file: u64,
-}
-
-impl Budget {
-    /// Twice what the file takes on disk.
-    pub fn of(file: u64) -> Self {
-        Self { left: file.saturating_mul(2).saturating_add(SPARE), file }
-    }
-
-    /// Fails where the file wants more memory than its size can justify.
-    pub fn take(&mut self, bytes: u64) -> Parse<()> {
-        self.left = self.left.checked_sub(bytes).ok_or_else(|| {
-            let file = self.file;
-            format!("unpacks to over twice its {file} bytes: refused as a decompression bomb; re-save with torch.save")
-        })?;
-        Ok(())
-    }
-}
 
 /// The tensors that are wanted from one file, by the storage that holds them.
 pub(super) struct Wanted<'a> {
@@ -40,7 +14,7 @@ pub(super) struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     /// Sorts `tensors` by their storages.
-    pub fn new(tensors: &'a BTreeMap<String, View>) -> Self {
+    pub fn new(tensors: &'a BTreeMap<String, &'a View>) -> Self {
         let mut by_storage: BTreeMap<usize, Vec<(&str, &View)>> = BTreeMap::new();
         for (name, view) in tensors {
             by_storage.entry(view.storage).or_default().push((name, view));
@@ -58,15 +32,15 @@ impl<'a> Wanted<'a> {
         self.by_storage.contains_key(&storage)
     }
 
-    /// Reads `storage` through `fill` and adds the tensors that lie in it to `out`. Views without gaps share its
-    /// memory, as they do in PyTorch; others become contiguous copies.
+    /// Reads `storage` through `read`, which is told the shape and the type to read, and adds the tensors that lie in it
+    /// to `out`: all views of one memory, with the strides that they have in the file, as in PyTorch.
     pub fn build(
         &self,
         storage: usize,
         arena: &Arena,
         budget: &mut Budget,
         out: &mut BTreeMap<String, Tensor>,
-        fill: impl FnOnce(&mut [u8]) -> Parse<()>,
+        read: impl FnOnce(&[i64], Kind) -> Parse<Tensor>,
     ) -> Parse<()> {
         let described = &arena.storages[storage];
         let views = self.by_storage.get(&storage).map(Vec::as_slice).unwrap_or_default();
@@ -74,7 +48,7 @@ impl<'a> Wanted<'a> {
             check(described, view).map_err(|reason| format!("tensor {}: {reason}", quote(name)))?;
         }
         budget.take(described.bytes()?)?;
-        let memory = read(described, fill)?;
+        let memory = memory(described, budget, read)?;
         for &(name, view) in views {
             let tensor = take(&memory, described, view, budget);
             out.insert(name.to_string(), tensor.map_err(|reason| format!("tensor {}: {reason}", quote(name)))?);
@@ -111,13 +85,25 @@ fn check(storage: &Storage, view: &View) -> Parse<()> {
 }
 
 /// The whole of `storage` as a tensor of one dimension.
-fn read(storage: &Storage, fill: impl FnOnce(&mut [u8]) -> Parse<()>) -> Parse<Tensor> {
-    // a byte other than 0 and 1 is no bool to libtorch's kernels
-    let kind = if storage.kind == Kind::Bool { Kind::Uint8 } else { storage.kind };
+fn memory(storage: &Storage, budget: &mut Budget, read: impl FnOnce(&[i64], Kind) -> Parse<Tensor>) -> Parse<Tensor> {
     let elements = i64::try_from(storage.elements).map_err(|_| "claims an impossible size")?;
-    let memory = native::filled(&[elements], kind, |bytes| fill(bytes).map_err(crate::Error::Model));
-    let memory = memory.map_err(|error| error.to_string())?;
-    if storage.kind == Kind::Bool { memory.f_ne(0).map_err(torch) } else { Ok(memory) }
+    typed(&[elements], storage.kind, budget, read)
+}
+
+/// What `read` makes of a shape and a type; for bools it reads bytes, which are made 0 and 1 here.
+pub(super) fn typed(
+    shape: &[i64],
+    kind: Kind,
+    budget: &mut Budget,
+    read: impl FnOnce(&[i64], Kind) -> Parse<Tensor>,
+) -> Parse<Tensor> {
+    if kind != Kind::Bool {
+        return read(shape, kind);
+    }
+    // a byte other than 0 and 1 is no bool to libtorch's kernels
+    let bytes = read(shape, Kind::Uint8)?;
+    budget.take(bytes.numel() as u64)?;
+    bytes.f_ne(0).map_err(torch)
 }
 
 fn take(memory: &Tensor, storage: &Storage, view: &View, budget: &mut Budget) -> Parse<Tensor> {
@@ -133,14 +119,15 @@ fn take(memory: &Tensor, storage: &Storage, view: &View, budget: &mut Budget) ->
         }
     };
     let tensor = typed.f_as_strided(&view.size, &view.stride, view.offset).map_err(torch)?;
-    if tensor.is_contiguous() {
-        return Ok(tensor);
+    // a view that overlaps itself costs nothing here, but whoever copies it pays for every element
+    if !tensor.is_contiguous() {
+        budget.take((tensor.numel() * view.kind.elt_size_in_bytes()) as u64)?;
     }
-    budget.take((tensor.numel() * view.kind.elt_size_in_bytes()) as u64)?;
-    tensor.f_contiguous().map_err(torch)
+    Ok(tensor)
 }
 
-fn torch(error: tch::TchError) -> String {
+/// libtorch's message.
+pub(super) fn torch(error: tch::TchError) -> String {
     crate::Error::from(error).to_string()
 }
 
@@ -153,13 +140,12 @@ mod tests {
     }
 
     fn build(views: &[View], file: u64) -> Parse<BTreeMap<String, Tensor>> {
-        let mut arena = Arena::default();
+        let mut arena = Arena::new(Budget::of(file));
         arena.add_storage(Storage { key: "0".into(), kind: Kind::Int16, elements: 6 })?;
-        let tensors = views.iter().enumerate().map(|(index, view)| (index.to_string(), view.clone())).collect();
+        let tensors = views.iter().enumerate().map(|(index, view)| (index.to_string(), view)).collect();
         let mut out = BTreeMap::new();
-        Wanted::new(&tensors).build(0, &arena, &mut Budget::of(file), &mut out, |bytes| {
-            bytes.copy_from_slice(&[0, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0]);
-            Ok(())
+        Wanted::new(&tensors).build(0, &arena, &mut Budget::of(file), &mut out, |size, kind| {
+            Ok(Tensor::arange(size[0], (kind, tch::Device::Cpu)))
         })?;
         Ok(out)
     }
@@ -169,7 +155,7 @@ mod tests {
         let built = build(&[view(0, &[2, 3], &[3, 1]), view(0, &[3, 2], &[1, 3]), view(4, &[], &[])], 0);
         let built = built.unwrap();
         assert_eq!(Vec::<i64>::try_from(built["0"].flatten(0, -1)).unwrap(), [0, 1, 2, 3, 4, 5]);
-        assert!(built["1"].is_contiguous());
+        assert_eq!(built["1"].stride(), [1, 3]);
         assert_eq!(i64::try_from(&built["2"]).unwrap(), 4);
         assert_eq!(Vec::<i64>::try_from(built["1"].flatten(0, -1)).unwrap(), [0, 3, 1, 4, 2, 5]);
     }

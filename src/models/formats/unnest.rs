@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::budget::Budget;
 use super::pickle::{Arena, Parse, Pickled, Value, View, quote};
 
 /// Where training scripts put the weights, in order of preference.
@@ -13,14 +14,17 @@ const MAX_DEPTH: usize = 3;
 /// What wrappers put before every name: DataParallel, torch.compile, and a wrapping module.
 const PREFIXES: [&str; 3] = ["module.", "_orig_mod.", "model."];
 
+/// What a tensor takes beside its elements: libtorch's own record of it, and the names and numbers here.
+pub(super) const TENSOR_COST: u64 = 1024;
+
 /// The tensors of a pickle that form a state dict, and what was done to find them.
-pub(super) struct Selection {
-    pub tensors: BTreeMap<String, View>,
+pub(super) struct Selection<'a> {
+    pub tensors: BTreeMap<String, &'a View>,
     pub notes: Vec<String>,
 }
 
 /// Finds the state dict in `pickled`.
-pub(super) fn select(pickled: &Pickled) -> Parse<Selection> {
+pub(super) fn select<'a>(pickled: &'a Pickled, budget: &mut Budget) -> Parse<Selection<'a>> {
     let Pickled { root, arena } = pickled;
     let Some(top) = arena.dict(*root) else {
         return Err(format!(
@@ -39,26 +43,29 @@ pub(super) fn select(pickled: &Pickled) -> Parse<Selection> {
     let mut level = *root;
     for step in trail {
         let others = arena.dict(level).unwrap_or_default().iter().map(|(key, _)| *key);
-        let others: Vec<_> = others.filter(|key| arena.text(*key) != Some(step)).map(|key| name(arena, key)).collect();
-        match others.is_empty() {
-            true => notes.push(format!("took the weights under {}", quote(step))),
-            false => {
-                notes.push(format!("took the weights under {}, left out {}", quote(step), list(others.into_iter())))
-            }
-        }
+        let mut others = others.filter(|key| arena.text(*key) != Some(step)).map(|key| name(arena, key)).peekable();
+        notes.push(match others.peek() {
+            None => format!("took the weights under {}", quote(step)),
+            Some(_) => format!("took the weights under {}, left out {}", quote(step), list(others)),
+        });
         level = get(arena, level, step).unwrap_or(level);
     }
-    let (mut tensors, mut skipped) = (BTreeMap::new(), Vec::new());
-    for &(key, value) in arena.dict(found).unwrap_or_default() {
+    let (mut tensors, mut skipped) = (BTreeMap::new(), 0);
+    let entries = arena.dict(found).unwrap_or_default();
+    let is_tensor = |&(key, value): &(Value, Value)| arena.text(key).is_some() && arena.tensor(value).is_some();
+    for &(key, value) in entries {
         match (arena.text(key), arena.tensor(value)) {
-            (Some(key), Some(view)) => drop(tensors.insert(key.to_string(), view.clone())),
-            _ => skipped.push(name(arena, key)),
+            (Some(key), Some(view)) => {
+                budget.take(TENSOR_COST + 2 * key.len() as u64 + 32 * view.size.len() as u64)?;
+                tensors.insert(key.to_string(), view);
+            }
+            _ => skipped += 1,
         }
     }
-    if !skipped.is_empty() {
-        let count = skipped.len();
-        let what = if count == 1 { "entry that is not a tensor" } else { "entries that are not tensors" };
-        notes.push(format!("skipped {count} {what}: {}", list(skipped.into_iter())));
+    if skipped > 0 {
+        let what = if skipped == 1 { "entry that is not a tensor" } else { "entries that are not tensors" };
+        let names = entries.iter().filter(|entry| !is_tensor(entry)).map(|&(key, _)| name(arena, key));
+        notes.push(format!("skipped {skipped} {what}: {}", list(names)));
     }
     Ok(Selection { tensors, notes })
 }
@@ -92,13 +99,12 @@ fn name(arena: &Arena, key: Value) -> String {
 }
 
 /// The first few names, and how many more there are.
-pub(super) fn list(names: impl Iterator<Item = String>) -> String {
-    let names: Vec<String> = names.collect();
-    let shown = names.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
-    match names.len() {
-        0 => "none".into(),
-        1..=5 => shown,
-        more => format!("{shown} and {} more", more - 5),
+pub(super) fn list(mut names: impl Iterator<Item = String>) -> String {
+    let shown = names.by_ref().take(5).collect::<Vec<_>>().join(", ");
+    match (shown.is_empty(), names.count()) {
+        (true, _) => "none".into(),
+        (false, 0) => shown,
+        (false, more) => format!("{shown} and {more} more"),
     }
 }
 

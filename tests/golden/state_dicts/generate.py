@@ -1,6 +1,6 @@
 """Writes the checkpoint files of this folder, and `expected.safetensors` with what they hold.
 
-Run it with torch 2.11.0 and no arguments; safetensors is written here by hand, so that no other package is needed.
+Run it with torch 2.11.0, NumPy and no arguments; safetensors is written here by hand, so that no other package is needed.
 A tensor `NAME` of the file `FILE` is called `FILE/NAME` in `expected.safetensors`.
 """
 
@@ -10,7 +10,9 @@ import os
 import pickle
 import struct
 from pathlib import Path
+from typing import List, Optional
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -19,6 +21,7 @@ EXPECTED = {}
 DTYPES = {
     torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
     torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
+    torch.complex64: "C64",
 }  # fmt: skip
 
 
@@ -67,7 +70,7 @@ for protocol in [1, 4, 5]:
     save(f"zip_protocol{protocol}.pth", state, state, pickle_protocol=protocol)
     save(f"legacy_protocol{protocol}.pth", state, state, pickle_protocol=protocol, **legacy)
 
-dtypes = {str(dtype)[6:]: (torch.arange(6).reshape(2, 3) % 5).to(dtype) for dtype in DTYPES}
+dtypes = {str(dtype)[6:]: (torch.arange(6).reshape(2, 3) % 5).to(dtype) for dtype in DTYPES if not dtype.is_complex}
 dtypes["scalar"] = torch.tensor(3.5)
 dtypes["empty"] = torch.zeros(0, 3)
 save("dtypes.pth", dtypes, dtypes)
@@ -109,7 +112,90 @@ save("mixed.pth", {**state, "epoch": 1, "args": {"lr": 0.1}}, state)
 for name, prefix in [("module", "module."), ("compiled", "_orig_mod."), ("both", "module._orig_mod.model.")]:
     save(f"prefix_{name}.pth", {prefix + key: tensor for key, tensor in state.items()}, state)
 
+
+
+# TorchScript, which is read without being run: the names are those of torch.jit.load(…).state_dict()
+class Part(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 4, bias=False)
+        self.attribute = torch.ones(4)
+        self.maybe: Optional[torch.Tensor] = torch.ones(3)
+        self.listed: List[torch.Tensor] = [torch.ones(1)]
+        self.register_buffer("passing", torch.ones(5), persistent=False)
+        self.register_buffer("none", None)
+        self.register_parameter("no_parameter", None)
+
+    def forward(self, x):
+        maybe = self.maybe
+        if maybe is not None:
+            x = x + maybe.sum()
+        return self.fc(x) + self.attribute + self.passing.sum() + self.listed[0]
+
+
+class Script(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.part = Part()
+        self.again = self.part
+        self.blocks = nn.ModuleList([nn.ReLU(), nn.Linear(4, 3)])
+        self.named = nn.ModuleDict({"x": nn.BatchNorm1d(3)})
+        self.tied = self.part.fc.weight
+        self.fp16 = nn.Parameter(torch.arange(2).half())
+        self.register_buffer("bf16", torch.arange(2).bfloat16())
+        self.register_buffer("turned", torch.arange(6.0).view(2, 3).t())
+        self.register_buffer("flags", torch.tensor([True, False]))
+
+    def forward(self, x):
+        x = self.again(self.part(x))
+        for block in self.blocks:
+            x = block(x)
+        x = self.named["x"](x)
+        return torch.ops.regraft_golden.twice(x) + self.tied.sum()
+
+
+library = torch.library.Library("regraft_golden", "DEF")
+library.define("twice(Tensor x) -> Tensor")
+library.impl("twice", lambda x: 2 * x, "CompositeExplicitAutograd")
+facts = {}
+
+
+def save_script(name, module, **options):
+    """Saves `module` and notes what `torch.jit.load` says of it, and its classes before saving changes their names."""
+    torch.jit.save(module, str(HERE / name), **options)
+    loaded = torch.jit.load(str(HERE / name))
+    EXPECTED.update({f"{name}/{key}": tensor.detach().clone() for key, tensor in loaded.state_dict().items()})
+    facts[name] = {
+        "parameters": [key for key, _ in loaded.named_parameters(remove_duplicate=False)],
+        "buffers": [key for key, _ in loaded.named_buffers(remove_duplicate=False)],
+        "modules": [
+            [path, part._c._type().qualified_name(), part.training]
+            for path, part in module.named_modules(remove_duplicate=False)
+        ],
+    }
+
+
+torch.manual_seed(1)
+script = Script()
+script.named["x"].eval()
+save_script("scripted.pt", torch.jit.script(script), _extra_files={"classes.txt": "cat\ndog", "raw.bin": b"\x00\xff"})
+save_script("traced.pt", torch.jit.trace(nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2)).eval(), torch.ones(1, 3, 2, 2)))
+(HERE / "scripts.json").write_text(json.dumps(facts, indent=1) + "\n")
+
+arrays = {"f8": np.arange(6.0).reshape(2, 3), "f4": np.arange(3, dtype="<f4"), "f2": np.arange(3, dtype="<f2")}
+arrays |= {name: np.arange(4).astype(f"<{name}") for name in ["i8", "i4", "i2", "i1", "u1"]}
+arrays |= {"bool": np.array([True, False]), "c8": np.arange(2).astype("<c8")}
+arrays |= {"columns": np.asfortranarray(np.arange(24.0).reshape(2, 3, 4)), "scalar": np.float32(1.5), "empty": np.zeros((0, 3))}
+for name, write in [("stored.npz", np.savez), ("deflated.npz", np.savez_compressed)]:
+    write(HERE / name, **arrays, layer_1_text=np.array(["a"]))
+    EXPECTED.update({f"{name}/{key}": torch.tensor(np.ascontiguousarray(a).reshape(a.shape)) for key, a in arrays.items()})
+
 # what must be refused
+np.savez(HERE / "objects.npz", fine=np.ones(1), odd=np.array([{"a": 1}, None], dtype=object))
+np.savez(HERE / "big_endian.npz", w=np.ones(2, dtype=">f4"))
+np.save(HERE / "single.npy", np.ones(2))
+exported = torch.export.export(nn.Linear(2, 2), (torch.ones(1, 2),))
+torch.export.save(exported, HERE / "exported.pt2")
 save("whole_module.pth", net)
 save("whole_module_legacy.pth", net, **legacy)
 save("malicious.pth", Malicious())

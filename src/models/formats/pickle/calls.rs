@@ -3,14 +3,29 @@
 use tch::Kind;
 
 use super::super::dtype;
-use super::value::{Arena, Global, Object, Storage, Value, View};
-use super::{Parse, quote};
+use super::value::{Arena, Global, Object, Storage, VALUE, Value, View};
+use super::{Dialect, Parse, quote};
 
 /// The most dimensions that a tensor may have; libtorch's own kernels take no more.
 const MAX_DIMENSIONS: usize = 64;
 
-/// The name `module.name`, where it stands for a tensor or a container.
-pub(super) fn global(module: &str, name: &str) -> Option<Global> {
+/// The name `module.name`, where it stands for a tensor or a container or, in a TorchScript archive, for one of its
+/// own classes.
+pub(super) fn global(arena: &mut Arena, dialect: Dialect, module: &str, name: &str) -> Parse<Option<Global>> {
+    if dialect == Dialect::TorchScript && (module == "__torch__" || module.starts_with("__torch__.")) {
+        let class = format!("{module}.{name}");
+        arena.charge(VALUE + class.len())?;
+        arena.classes.push(class);
+        return Ok(Some(Global::ScriptClass(arena.classes.len() - 1)));
+    }
+    let marker = module == "torch.jit._pickle" && (name.starts_with("build_") || name == "restore_type_tag");
+    if dialect == Dialect::TorchScript && marker {
+        return Ok(Some(Global::Same));
+    }
+    Ok(known(module, name))
+}
+
+fn known(module: &str, name: &str) -> Option<Global> {
     Some(match (module, name) {
         ("collections", "OrderedDict") => Global::OrderedDict,
         ("collections", "Counter") => Global::Counter,
@@ -51,11 +66,13 @@ pub(super) fn call(arena: &mut Arena, callee: Value, arguments: Value) -> Parse<
         }
         Global::Set => arena.add(Object::Set),
         Global::ByteArray | Global::Encode => arena.add(Object::Bytes),
-        Global::Device => arena.add(Object::Other),
+        // an enumeration's member; modules come by NEWOBJ
+        Global::Device | Global::ScriptClass(_) => arena.add(Object::Other),
         Global::Size => match first {
             Some(items) => Ok(items),
             None => arena.add(Object::Tuple(Vec::new())),
         },
+        Global::Same => first.ok_or_else(|| "is a damaged pickle: it marks the type of nothing".into()),
         Global::RebuildTensor => tensor(arena, &arguments, None),
         Global::RebuildTensorV3 => {
             let kind = match arguments.get(6).and_then(|&kind| arena.object(kind)) {
@@ -98,7 +115,7 @@ fn pairs_of(arena: &mut Arena, items: Value) -> Parse<Vec<(Value, Value)>> {
     // counted before it is copied: the same long list may be the argument of many calls
     let length =
         arena.dict(items).map(<[_]>::len).or_else(|| arena.sequence(items).map(<[_]>::len)).ok_or_else(fault)?;
-    arena.charge(length)?;
+    arena.charge(length.saturating_mul(size_of::<(Value, Value)>()))?;
     if let Some(pairs) = arena.dict(items) {
         return Ok(pairs.to_vec());
     }
@@ -107,6 +124,16 @@ fn pairs_of(arena: &mut Arena, items: Value) -> Parse<Vec<(Value, Value)>> {
         _ => Err(fault()),
     };
     arena.sequence(items).unwrap_or_default().iter().map(pair).collect()
+}
+
+/// A new object of `class`, where that is a class of the archive's own code.
+pub(super) fn instance(arena: &mut Arena, class: Value) -> Parse<Option<Value>> {
+    match arena.object(class) {
+        Some(&Object::Global(Global::ScriptClass(class))) => {
+            arena.add(Object::Instance { class, state: Value::None }).map(Some)
+        }
+        _ => Ok(None),
+    }
 }
 
 /// The storage that a persistent id refers to: `("storage", class, key, location, elements[, view])`.
@@ -150,6 +177,6 @@ fn tensor(arena: &mut Arena, arguments: &[Value], kind: Option<Kind>) -> Parse<V
             quote(&arena.storages[index].key)
         ));
     }
-    arena.charge(size.len() * 2)?;
+    arena.charge(size_of::<i64>() * 2 * size.len())?;
     arena.add(Object::Tensor(View { storage: index, kind: kind.unwrap_or(stored), offset, size, stride }))
 }

@@ -27,6 +27,11 @@ impl<R: BufRead> Input<R> {
         )
     }
 
+    /// How many bytes have been passed.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
     /// Fails unless `length` more bytes are left.
     pub fn require(&self, length: u64) -> Parse<()> {
         if length > self.end - self.position { Err(self.truncated()) } else { Ok(()) }

@@ -3,20 +3,24 @@
 use std::collections::HashMap;
 use std::io::BufRead;
 
-use super::value::{Arena, Object, Value};
-use super::{Input, Parse, Pickled, calls, quote};
+use super::super::budget::Budget;
+use super::value::{Arena, Object, VALUE, Value};
+use super::{Dialect, Input, Parse, Pickled, calls, quote};
 
 /// The most instructions that one pickle may have.
 const MAX_STEPS: usize = 1 << 24;
 
-/// Runs one pickle, up to and including its STOP instruction.
-pub(crate) fn run<R: BufRead>(input: &mut Input<R>) -> Parse<Pickled> {
+/// Runs one pickle, up to and including its STOP instruction. What it keeps is counted against `budget`, the rest of
+/// which is in the arena that is returned.
+pub(crate) fn run<R: BufRead>(input: &mut Input<R>, dialect: Dialect, budget: Budget) -> Parse<Pickled> {
     let mut machine = Machine {
         input,
+        dialect,
         stack: Vec::new(),
+        highest: 0,
         marks: Vec::new(),
         memo: HashMap::new(),
-        arena: Arena::default(),
+        arena: Arena::new(budget),
         refused: None,
     };
     for _ in 0..MAX_STEPS {
@@ -27,13 +31,17 @@ pub(crate) fn run<R: BufRead>(input: &mut Input<R>) -> Parse<Pickled> {
             return Ok(Pickled { root, arena: machine.arena });
         }
         machine.step(code)?;
+        machine.weigh_stack()?;
     }
     Err(format!("has over {MAX_STEPS} pickle instructions: this is not a checkpoint of tensors"))
 }
 
 struct Machine<'a, R> {
     input: &'a mut Input<R>,
+    dialect: Dialect,
     stack: Vec<Value>,
+    /// The most values and marks that there were at a time.
+    highest: usize,
     /// Where in the stack the open marks are.
     marks: Vec<usize>,
     memo: HashMap<u64, Value>,
@@ -63,6 +71,16 @@ impl<R: BufRead> Machine<'_, R> {
                 quote(&name)
             )
         })
+    }
+
+    /// Counts what the stack has grown by.
+    fn weigh_stack(&mut self) -> Parse<()> {
+        let height = self.stack.len() + self.marks.len();
+        if height > self.highest {
+            self.arena.charge((height - self.highest) * VALUE)?;
+            self.highest = height;
+        }
+        Ok(())
     }
 
     fn step(&mut self, code: u8) -> Parse<()> {
@@ -101,20 +119,24 @@ impl<R: BufRead> Machine<'_, R> {
             0x85..=0x87 => {
                 let mut items = (0..code - 0x84).map(|_| self.pop()).collect::<Parse<Vec<_>>>()?;
                 items.reverse();
+                self.arena.charge(VALUE * items.len())?;
                 self.push_object(Object::Tuple(items))?;
             }
             b't' => {
                 let items = self.pop_mark()?;
+                self.arena.charge(VALUE.saturating_mul(items.len()))?;
                 self.push_object(Object::Tuple(items))?;
             }
             b']' => self.push_object(Object::List(Vec::new()))?,
             b'l' => {
                 let items = self.pop_mark()?;
+                self.arena.charge(VALUE.saturating_mul(items.len()))?;
                 self.push_object(Object::List(items))?;
             }
             b'}' => self.push_object(Object::Dict(Vec::new()))?,
             b'd' => {
                 let pairs = pairs(&self.pop_mark()?)?;
+                self.arena.charge((2 * VALUE).saturating_mul(pairs.len()))?;
                 self.push_object(Object::Dict(pairs))?;
             }
             0x8f => self.push_object(Object::Set)?,
@@ -159,7 +181,8 @@ impl<R: BufRead> Machine<'_, R> {
             }
             b'R' | 0x81 => {
                 let (arguments, callee) = (self.pop()?, self.pop()?);
-                let made = calls::call(&mut self.arena, callee, arguments)?;
+                let instance = if code == 0x81 { calls::instance(&mut self.arena, callee)? } else { None };
+                let made = instance.map_or_else(|| calls::call(&mut self.arena, callee, arguments), Ok)?;
                 self.push(made);
             }
             b'Q' => {
@@ -167,8 +190,14 @@ impl<R: BufRead> Machine<'_, R> {
                 let storage = calls::persistent(&mut self.arena, id)?;
                 self.push(storage);
             }
-            // BUILD sets attributes (`_metadata` of a state dict); of the things made here none needs them
-            b'b' => drop((self.pop()?, self.top()?)),
+            // BUILD sets attributes: of a TorchScript object they are all there is to it, of a state dict (`_metadata`)
+            // nothing here needs them
+            b'b' => {
+                let (attributes, target) = (self.pop()?, self.top()?);
+                if let Some(Object::Instance { state, .. }) = self.arena.object_mut(target) {
+                    *state = attributes;
+                }
+            }
             b'i' => {
                 let (module, name) = (self.input.line()?, self.input.line()?);
                 self.refused = Some(format!("{module}.{name}"));
@@ -211,7 +240,8 @@ impl<R: BufRead> Machine<'_, R> {
 
     fn pop_mark(&mut self) -> Parse<Vec<Value>> {
         let mark = self.marks.pop().ok_or("is a damaged pickle: a mark is missing")?;
-        Ok(self.stack.split_off(mark))
+        // not `split_off`, which hands the whole capacity of a once tall stack to what comes out of it
+        Ok(self.stack.drain(mark..).collect())
     }
 
     fn misfit(&self, does: &str, target: Value) -> String {
@@ -219,6 +249,7 @@ impl<R: BufRead> Machine<'_, R> {
     }
 
     fn extend_list(&mut self, items: Vec<Value>) -> Parse<()> {
+        self.arena.charge(VALUE.saturating_mul(items.len()))?;
         let target = self.top()?;
         match self.arena.object_mut(target) {
             Some(Object::List(list)) => list.extend(items),
@@ -228,6 +259,7 @@ impl<R: BufRead> Machine<'_, R> {
     }
 
     fn extend_dict(&mut self, pairs: Vec<(Value, Value)>) -> Parse<()> {
+        self.arena.charge((2 * VALUE).saturating_mul(pairs.len()))?;
         let target = self.top()?;
         match self.arena.object_mut(target) {
             Some(Object::Dict(dict)) => dict.extend(pairs),
@@ -294,6 +326,7 @@ impl<R: BufRead> Machine<'_, R> {
                 self.input.text(length)?
             }
         };
+        self.arena.charge(text.capacity())?;
         self.push_object(Object::Text(text))
     }
 
@@ -321,13 +354,16 @@ impl<R: BufRead> Machine<'_, R> {
             let value = *self.memo.get(&index).ok_or("is a damaged pickle: it refers to what it did not keep")?;
             self.push(value);
         } else if self.refused.is_none() {
-            self.memo.insert(index, self.top()?);
+            let top = self.top()?;
+            if self.memo.insert(index, top).is_none() {
+                self.arena.charge(2 * VALUE)?;
+            }
         }
         Ok(())
     }
 
     fn global(&mut self, module: &str, name: &str) -> Parse<()> {
-        match calls::global(module, name) {
+        match calls::global(&mut self.arena, self.dialect, module, name)? {
             Some(known) => self.push_object(Object::Global(known)),
             None => {
                 self.refused = Some(format!("{module}.{name}"));

@@ -13,7 +13,16 @@ mod value;
 
 pub(super) use input::Input;
 pub(super) use machine::run;
-pub(super) use value::{Arena, Storage, Value, View};
+pub(super) use value::{Arena, Object, Storage, Value, View};
+
+/// Who wrote a pickle, which says what else than tensors and containers it may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// Python's `torch.save`: nothing else.
+    TorchSave,
+    /// `torch.jit.save`: objects of the archive's own classes, as plain attributes. Their code is never looked up.
+    TorchScript,
+}
 
 /// A result whose error says what is wrong with the file; the caller knows its path.
 pub(super) type Parse<T> = std::result::Result<T, String>;

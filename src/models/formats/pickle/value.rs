@@ -3,10 +3,17 @@
 
 use tch::Kind;
 
+use super::super::budget::Budget;
 use super::{Parse, quote};
 
-/// The most objects and copied elements that one file may ask for: a hundred times a large checkpoint's.
-const MAX_OBJECTS: usize = 1 << 22;
+/// What growing a list costs: the old memory and the doubled new one are there at the same time.
+const GROWTH: usize = 3;
+
+/// What a value on the stack or in a list takes, at most.
+pub(crate) const VALUE: usize = GROWTH * size_of::<Value>();
+
+/// What an object takes, at most, beside what it holds.
+const OBJECT: usize = GROWTH * size_of::<Object>();
 
 /// A value on the machine's stack.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,6 +37,11 @@ pub(crate) enum Object {
     Set,
     Dict(Vec<(Value, Value)>),
     Global(Global),
+    /// An instance of a TorchScript class, and what BUILD gave it.
+    Instance {
+        class: usize,
+        state: Value,
+    },
     /// A storage, seen from an offset counted in its elements.
     Storage {
         index: usize,
@@ -58,6 +70,10 @@ pub(crate) enum Global {
     StorageClass(Kind),
     /// A class whose name says only that a tensor is a tensor or a parameter.
     TensorClass,
+    /// TorchScript's markers of an element type, which give back what they are called with.
+    Same,
+    /// A class of a TorchScript archive, by its place in [`Arena::classes`].
+    ScriptClass(usize),
 }
 
 /// The memory behind one or more tensors, as the pickle describes it.
@@ -95,22 +111,26 @@ pub(crate) struct Arena {
     objects: Vec<Object>,
     pub storages: Vec<Storage>,
     by_key: std::collections::BTreeMap<String, usize>,
-    charged: usize,
+    /// Names of the TorchScript classes that were met.
+    pub classes: Vec<String>,
+    /// What may still be allocated.
+    pub budget: Budget,
 }
 
 impl Arena {
-    /// Counts `amount` objects or copied elements; fails where no checkpoint would come.
-    pub fn charge(&mut self, amount: usize) -> Parse<()> {
-        self.charged = self.charged.saturating_add(amount);
-        if self.charged > MAX_OBJECTS {
-            return Err(format!("holds over {MAX_OBJECTS} objects: this is not a checkpoint of tensors"));
-        }
-        Ok(())
+    /// An empty arena that may grow to what `budget` allows.
+    pub fn new(budget: Budget) -> Self {
+        Self { budget, ..Self::default() }
+    }
+
+    /// Counts `bytes` of memory that are about to be taken.
+    pub fn charge(&mut self, bytes: usize) -> Parse<()> {
+        self.budget.take(bytes as u64)
     }
 
     /// Takes `object` in.
     pub fn add(&mut self, object: Object) -> Parse<Value> {
-        self.charge(1)?;
+        self.charge(OBJECT)?;
         self.objects.push(object);
         Ok(Value::Object(self.objects.len() - 1))
     }
@@ -123,7 +143,7 @@ impl Arena {
             }
             return Ok(index);
         }
-        self.charge(1)?;
+        self.charge(OBJECT + 2 * storage.key.len())?;
         self.by_key.insert(storage.key.clone(), self.storages.len());
         self.storages.push(storage);
         Ok(self.storages.len() - 1)
@@ -191,6 +211,7 @@ impl Arena {
             (_, Some(Object::Dict(_))) => "a dictionary",
             (_, Some(Object::Tensor(_))) => "a single tensor",
             (_, Some(Object::Storage { .. })) => "a bare storage",
+            (_, Some(Object::Instance { .. })) => "a TorchScript object",
             _ => "something else",
         }
     }
