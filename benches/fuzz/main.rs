@@ -1,13 +1,15 @@
 //! Feeds damaged checkpoints to the readers, for as long as asked: no panic, no hang, no memory beyond twice the file.
 //!
-//! `cargo bench --bench fuzz_formats -- SECONDS SEED [FORMAT…]` gives each format the same time and prints one line for
-//! each. An input that breaks a promise is kept in `target/fuzz` and ends the program with an error at the end.
+//! `cargo bench --bench fuzz_formats -- SECONDS SEED [FORMAT…]` first reads a few files made to use up memory, then gives each
+//! format the same time, and prints one line for each. An input that breaks a promise is kept in `target/fuzz`, and the
+//! program ends with an error.
 
+mod bombs;
 mod memory;
 mod mutate;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
@@ -22,6 +24,52 @@ const SLOW: Duration = Duration::from_secs(2);
 
 /// What a file may take beyond twice its size: the readers' own spare of 32 MiB, and what they do not count.
 const SPARE: usize = 40 << 20;
+
+/// How reading the files of one format went.
+#[derive(Default)]
+struct Tally {
+    files: u64,
+    read: u64,
+    findings: u64,
+    slowest: Duration,
+    /// The most memory beyond twice the file.
+    beyond: usize,
+}
+
+impl Tally {
+    /// Reads `bytes` as the file `path`, and keeps them under `name` if that breaks a promise.
+    fn feed(&mut self, path: &Path, bytes: &[u8], name: &str) -> std::io::Result<()> {
+        std::fs::write(path, bytes)?;
+        let before = memory::begin();
+        let begun = Instant::now();
+        let result = catch_unwind(AssertUnwindSafe(|| StateDict::read(path)));
+        let (took, most) = (begun.elapsed(), memory::most(&before));
+        let beyond = most.saturating_sub(2 * bytes.len());
+        (self.slowest, self.beyond) = (self.slowest.max(took), self.beyond.max(beyond));
+        self.files += 1;
+        self.read += u64::from(matches!(result, Ok(Ok(_))));
+        let fault = match &result {
+            Err(_) => "panic".to_string(),
+            Ok(Err(error)) if error.to_string().contains('\n') => "lines".to_string(),
+            _ if took > SLOW => format!("slow-{}ms", took.as_millis()),
+            _ if beyond > SPARE => format!("memory-{most}"),
+            _ => return Ok(()),
+        };
+        self.findings += 1;
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/fuzz");
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join(format!("{name}-{}-{fault}", self.files)), bytes)
+    }
+
+    fn print(&self, format: &str, seconds: f64) {
+        let Self { files, read, findings, slowest, beyond } = self;
+        let (slowest, beyond) = (slowest.as_secs_f64() * 1e3, *beyond as f64 / f64::from(1 << 20));
+        println!(
+            "{format}: {files} files in {seconds:.0} s, {read} of them read, {findings} findings; slowest {slowest:.0} ms, \
+             {beyond:.1} MiB beyond twice the file"
+        );
+    }
+}
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
@@ -43,52 +91,25 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let scratch = if shared.is_dir() { tempfile::tempdir_in(shared)? } else { tempfile::tempdir()? };
     let seeds = mutate::seeds(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/state_dicts"), scratch.path());
     let mut findings = 0;
+    let mut tally = Tally::default();
+    for (name, bytes) in bombs::all() {
+        tally.feed(&scratch.path().join("bomb"), &bytes, &name.replace(' ', "-"))?;
+    }
+    tally.print("bombs", 0.0);
+    findings += tally.findings;
     for format in &formats {
         let seeds: Vec<_> = seeds.iter().filter(|seed| seed.format == *format).collect();
         if seeds.is_empty() {
             return Err(format!("there is no seed of {format}; expected one of {:?}", mutate::FORMATS).into());
         }
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let path = scratch.path().join(format!("damaged-{}", seeds[0].name));
-        let (start, share) = (Instant::now(), Duration::from_secs(seconds) / formats.len() as u32);
-        let (mut runs, mut read, mut bad, mut slowest, mut largest) = (0u64, 0u64, 0u64, Duration::ZERO, 0usize);
-        while start.elapsed() < share {
-            let bytes = mutate::mutate(&seeds, &mut rng);
-            std::fs::write(&path, &bytes)?;
-            let before = memory::begin();
-            let begun = Instant::now();
-            let result = catch_unwind(AssertUnwindSafe(|| StateDict::read(&path)));
-            let (took, most) = (begun.elapsed(), memory::most(&before));
-            let over = most.saturating_sub(2 * bytes.len());
-            (slowest, largest) = (slowest.max(took), largest.max(over));
-            runs += 1;
-            let fault = match &result {
-                Err(_) => Some("panic".to_string()),
-                Ok(Err(error)) if error.to_string().contains('\n') => Some("lines".to_string()),
-                _ if took > SLOW => Some(format!("slow-{}ms", took.as_millis())),
-                _ if over > SPARE => Some(format!("memory-{most}")),
-                Ok(state) => {
-                    read += u64::from(state.is_ok());
-                    None
-                }
-            };
-            if let Some(fault) = fault {
-                bad += 1;
-                if bad <= 20 {
-                    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/fuzz");
-                    std::fs::create_dir_all(&folder)?;
-                    std::fs::write(folder.join(format!("{format}-{runs}-{fault}")), &bytes)?;
-                }
-            }
+        let path: PathBuf = scratch.path().join("damaged");
+        let (start, mut tally) = (Instant::now(), Tally::default());
+        while start.elapsed() < Duration::from_secs(seconds) / formats.len() as u32 && tally.findings < 20 {
+            tally.feed(&path, &mutate::mutate(&seeds, &mut rng), format)?;
         }
-        findings += bad;
-        println!(
-            "{format}: {runs} files in {:.0} s, {read} of them read, {bad} findings; slowest {:.0} ms, {:.1} MiB beyond twice \
-             the file",
-            start.elapsed().as_secs_f64(),
-            slowest.as_secs_f64() * 1e3,
-            largest as f64 / f64::from(1 << 20)
-        );
+        tally.print(format, start.elapsed().as_secs_f64());
+        findings += tally.findings;
     }
     if findings > 0 { Err(format!("{findings} findings, see target/fuzz").into()) } else { Ok(()) }
 }

@@ -1,9 +1,17 @@
-//! Checkpoint files: what `torch.save` writes (zip and legacy pickles) and safetensors, read without running anything
-//! that a file contains, and the report on what of it fits a model.
+//! Checkpoint files, read without running anything that they contain, and the report on what of one fits a model.
+//!
+//! | format | read | written |
+//! |---|---|---|
+//! | `torch.save`, zip and legacy (`.pth`, `.pt`, `.bin`) | a state dict, plain or nested in a training checkpoint | [`write_pth`] |
+//! | safetensors | as views of the file's pages | [`write_safetensors`] |
+//! | TorchScript (`torch.jit.save`) | parameters and buffers; the rest in [`torchscript::Archive`] | |
+//! | `.ot` of tch, C++'s `torch::save` | names get their dots back | |
+//! | `.npz` | stored and deflated, rows or columns first | |
+//! | shards with an `*.index.json` | any of the above, by the index or its folder | |
 //!
 //! [`StateDict::read`] tells formats apart by content and answers everything that is not a checkpoint with what it is;
-//! [`load_into`] copies by name, never broadcasts, and returns a [`LoadReport`]; [`write_safetensors`] writes the same
-//! bytes every time, whole or not at all.
+//! [`load_into`] copies by name, never broadcasts, and returns a [`LoadReport`]; what is written has the same bytes every
+//! time, whole or not at all. No file makes a reader ask for more memory than about twice its size.
 //!
 //! ```
 //! use std::collections::BTreeMap;

@@ -21,8 +21,8 @@ use crate::{Error, Result, native};
 /// The longest header that the format allows.
 const MAX_HEADER: u64 = 100_000_000;
 
-/// What parsing a byte of the header may take: an entry is a few words of text, and a record with a list and a name.
-const HEADER_COST: u64 = 8;
+/// What parsing a byte of the header may take: the shortest entries are a few letters, and two texts in two tables.
+const HEADER_COST: u64 = 24;
 
 /// The tensors and the metadata of a file of `length` bytes.
 pub(super) fn read(file: &File, length: u64) -> Parse<Contents> {

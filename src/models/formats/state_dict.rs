@@ -17,12 +17,14 @@ use crate::{Error, Result};
 /// Named tensors on the CPU, with what the file says about itself.
 ///
 /// Tensors that share memory in the file (tied weights) share it here, as they do after `torch.load`: copy before
-/// changing one in place. All are contiguous and ask for no gradient.
+/// changing one in place. They have the strides of the file and ask for no gradient. Those of a safetensors file are views of
+/// its pages: a file that is replaced by renaming leaves them as they are, one that is cut shorter in place ends the
+/// process when they are touched.
 #[derive(Debug)]
 pub struct StateDict {
     /// The tensors, by name.
     pub tensors: BTreeMap<String, Tensor>,
-    /// Text that a safetensors file carries beside its tensors; empty for pickles.
+    /// Text that a file carries beside its tensors: safetensors' metadata, TorchScript's extra files.
     pub metadata: BTreeMap<String, String>,
     /// The format of the file.
     pub format: Format,
@@ -37,7 +39,8 @@ impl StateDict {
     }
 
     /// Reads a checkpoint, told apart by its contents: `torch.save` files (zip or legacy; a state dict, or one nested
-    /// under `state_dict`, `model_state_dict`, `model` or `net`) and safetensors. The prefixes `module.`, `_orig_mod.`
+    /// under `state_dict`, `model_state_dict`, `model` or `net`), safetensors, TorchScript archives, `.ot`, `.npz`, and
+    /// shards by their `*.index.json` or by the folder that holds one. The prefixes `module.`, `_orig_mod.`
     /// and `model.` come off where all names have them. [`Self::notes`] tells all of this.
     ///
     /// # Errors
