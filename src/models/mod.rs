@@ -12,11 +12,13 @@ mod goldens;
 mod head;
 mod init;
 pub mod layers;
+pub mod names;
 mod recognise;
 pub mod registry;
 mod resnet;
 mod selector;
 mod store;
+pub mod transfer;
 
 pub use architecture::{ARCHITECTURES, build};
 pub use backbone::{Backbone, Stage};

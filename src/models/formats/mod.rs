@@ -48,7 +48,7 @@ mod zip_file;
 mod zip_pickle;
 
 pub use dtype::dtype_name;
-pub use report::{Conversion, LoadReport, Mismatch, likely_architecture, load_into};
+pub use report::{Conversion, LoadReport, Mismatch, Renaming, Reshaping, likely_architecture, load_into};
 pub use safetensors::write_safetensors;
 pub use sniff::Format;
 pub use state_dict::StateDict;

@@ -31,14 +31,36 @@ pub struct Conversion {
     pub to: String,
 }
 
+/// A tensor that is called otherwise in the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Renaming {
+    /// Its name in the model.
+    pub name: String,
+    /// Its name in the file, or those of its parts.
+    pub from: Vec<String>,
+}
+
+/// A tensor that has the same elements in the model, in another shape.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reshaping {
+    /// Its name in the model.
+    pub name: String,
+    /// The file's shape.
+    pub from: Vec<i64>,
+    /// The model's shape.
+    pub to: Vec<i64>,
+}
+
 /// How a load went; all lists are sorted by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct LoadReport {
     /// Names in the model that got their values from the file.
     pub loaded: Vec<String>,
-    /// Names in the model that the file has nothing for. Batch norm's `num_batches_tracked` is never listed: files
-    /// from before PyTorch 0.4.1 lack it, and only a batch norm without momentum reads it.
+    /// Names in the model that the file has nothing for, but for batch norm's counters.
     pub missing: Vec<String>,
+    /// Batch norm's `num_batches_tracked` that the file does not have: files from before PyTorch 0.4.1 lack them, and only
+    /// a batch norm without momentum reads them.
+    pub missing_counters: Vec<String>,
     /// Names in the file that the model has no place for.
     pub unexpected: Vec<String>,
     /// Tensors that were left alone because their shapes differ.
@@ -47,6 +69,14 @@ pub struct LoadReport {
     pub left_out: Vec<String>,
     /// Loaded tensors whose element type changed on the way.
     pub dtype_converted: Vec<Conversion>,
+    /// Whose names the file has, if they are not the model's.
+    pub dialect: Option<String>,
+    /// Loaded tensors that are called otherwise in the file.
+    pub renamed: Vec<Renaming>,
+    /// Loaded tensors that have another shape in the file.
+    pub reshaped: Vec<Reshaping>,
+    /// What was done to find the tensors in the file, in sentences for people.
+    pub notes: Vec<String>,
 }
 
 /// Copies the tensors of `from` into `targets` of the same name and shape, in place and outside autograd, whatever
@@ -93,8 +123,8 @@ pub fn load_into(
         target.shallow_clone().f_copy_(source)?;
         report.loaded.push(name.clone());
     }
-    let missing = |name: &&String| !sources.contains_key(*name) && !name.ends_with("num_batches_tracked");
-    report.missing = targets.keys().filter(missing).cloned().collect();
+    let missing = targets.keys().filter(|name| !sources.contains_key(*name)).cloned();
+    (report.missing_counters, report.missing) = missing.partition(|name| name.ends_with("num_batches_tracked"));
     report.unexpected.sort();
     Ok(report)
 }
@@ -142,6 +172,22 @@ impl LoadReport {
         ))
     }
 
+    /// Everything in which the file is not just what the model would have written, but for what was left out.
+    pub fn deviations(&self) -> Vec<String> {
+        let some = |what: &str, names: Vec<&String>| {
+            let shown = list(names.iter().map(|name| format!("`{name}`")));
+            (!names.is_empty()).then(|| format!("{} {what}: {shown}", names.len()))
+        };
+        let lists = [
+            (!self.is_clean()).then(|| self.faults()),
+            some("without a counter", self.missing_counters.iter().collect()),
+            some("renamed", self.renamed.iter().map(|one| &one.name).collect()),
+            some("reshaped", self.reshaped.iter().map(|one| &one.name).collect()),
+            some("converted", self.dtype_converted.iter().map(|one| &one.name).collect()),
+        ];
+        self.notes.iter().cloned().chain(lists.into_iter().flatten()).collect()
+    }
+
     /// What is not as it should be, in one line.
     fn faults(&self) -> String {
         let names = |names: &[String]| list(names.iter().map(|name| format!("`{name}`")));
@@ -164,6 +210,13 @@ impl LoadReport {
 impl std::fmt::Display for LoadReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "loaded {} tensors", self.loaded.len())?;
+        if let Some(dialect) = &self.dialect {
+            write!(f, ", names of {dialect} mapped to the model's")?;
+        }
+        if let Some(first) = self.reshaped.first() {
+            let (count, Reshaping { name, from, to }) = (self.reshaped.len(), first);
+            write!(f, "; {count} reshaped, `{name}` from {from:?} to {to:?}")?;
+        }
         if !self.left_out.is_empty() {
             let names = list(self.left_out.iter().map(|name| format!("`{name}`")));
             write!(f, "; {} left out: {names}", self.left_out.len())?;
@@ -221,6 +274,7 @@ mod tests {
         let report = load_into(&model, &file, |name| same(name).filter(|name| name != "head")).unwrap();
         assert_eq!(report.loaded, ["a"]);
         assert_eq!(report.missing, ["c"]);
+        assert_eq!(report.missing_counters, ["bn.num_batches_tracked"]);
         assert_eq!(report.unexpected, ["d"]);
         assert_eq!(report.left_out, ["head"]);
         assert_eq!(report.shape_mismatch, [Mismatch { name: "b".into(), expected: vec![2, 3], found: vec![3] }]);
