@@ -9,3 +9,4 @@ mod freezing;
 mod fuzz;
 mod state_dicts;
 mod support;
+mod transfer;

@@ -18,9 +18,12 @@ use crate::{Error, options};
     allow_negative_numbers = true,
     after_help = "Selectors: all, none, first:N, last:N, head, a stage (`regraft inspect` lists them), or a glob \
     over parameter names such as 'layer4.*'; several separated by commas.\n\n\
+    Rules of --map: PATTERN -> NAME, where * is any text, {i} a number, {i:1|2} one of these numbers, {i+1} and {2*i} \
+    arithmetic on them; `| reshape` after it allows another shape with as many elements.\n\n\
     Examples:\n  regraft finetune --data photos\n  regraft finetune --data photos --freeze all --no-augment --head linear\n  \
     regraft finetune --data photos --freeze all --unfreeze-at 2:last:2 --lr-scale head=10\n  \
-    regraft finetune --data photos --shots 5 --freeze all --head prototype --no-augment"
+    regraft finetune --data photos --shots 5 --freeze all --head prototype --no-augment\n  \
+    regraft finetune --data photos --copy first:3 --from encoder.pth --map 'encoder.* -> *' --freeze first:3"
 )]
 pub struct FinetuneArgs {
     #[command(flatten)]

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use crate::models::HeadKind;
+use crate::models::names::Rule;
+use crate::models::{HeadKind, Selector};
 use crate::train::device::DeviceChoice;
 
 /// Which images.
@@ -37,6 +38,28 @@ pub struct ModelOptions {
     /// Random weights: nothing is transferred
     #[arg(long)]
     pub from_scratch: bool,
+    /// Refuses source weights that are not exactly the model's: tensors beyond it, other names, shapes or number formats
+    #[arg(long)]
+    #[serde(default)]
+    pub strict: bool,
+    /// Prints what became of every tensor of the source weights; the run's weights.json has it in any case
+    #[arg(long)]
+    #[serde(default)]
+    pub weights_report: bool,
+    /// Copies these layers from the checkpoint --from over the source weights; with several of both, the first --copy
+    /// is from the first --from, and so on
+    #[arg(long, value_name = "SELECTOR")]
+    #[serde(default)]
+    pub copy: Vec<Selector>,
+    /// The checkpoint or run that --copy takes layers from, of this or any other network; one can serve all
+    #[arg(long, value_name = "FILE")]
+    #[serde(default)]
+    pub from: Vec<PathBuf>,
+    /// How a name in the files of --from becomes one of the model's, as 'encoder.layer{i}.* -> layer{i}.*'; names that
+    /// no --map matches are then not used
+    #[arg(long, value_name = "RULE")]
+    #[serde(default)]
+    pub map: Vec<Rule>,
     /// The new last layers
     #[arg(long, value_enum, default_value = "linear")]
     pub head: HeadKind,
@@ -104,6 +127,34 @@ impl ModelOptions {
         if let Some(size) = self.image_size.filter(|size| !(32..=2048).contains(size)) {
             faults.push(format!("--image-size {size} must lie between 32 and 2048 pixels"));
         }
+        for (flag, given) in [("--strict", self.strict), ("--weights-report", self.weights_report)] {
+            if given && self.from_scratch {
+                faults.push(format!(
+                    "{flag} with --from-scratch has no source weights to look at; leave one of them out"
+                ));
+            }
+        }
+        let (copies, files) = (self.copy.len(), self.from.len());
+        if copies == 0 && files + self.map.len() > 0 {
+            faults.push("--from and --map are about --copy SELECTOR, which is missing".into());
+        }
+        if copies > 0 && files == 0 {
+            faults.push("--copy needs --from FILE: a checkpoint, or the folder of a run".into());
+        }
+        if copies > 0 && files > 1 && files != copies {
+            faults.push(format!(
+                "--copy is there {copies} times and --from {files} times; give one --from for all, or one for each --copy"
+            ));
+        }
+        for rule in self.map.iter().filter(|rule| rule.needs_groups()) {
+            faults.push(format!("--map '{rule}': stage(), block() and flat() are for models/names.json only"));
+        }
+    }
+
+    /// What is copied, and from where.
+    pub fn copies(&self) -> impl Iterator<Item = (&Selector, &PathBuf)> {
+        let file = |number: usize| self.from.get(number).unwrap_or(&self.from[0]);
+        self.copy.iter().enumerate().map(move |(number, selector)| (selector, file(number)))
     }
 }
 

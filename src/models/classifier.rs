@@ -6,9 +6,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
-use super::formats::{LoadReport, StateDict, load_into};
+use super::formats::StateDict;
 use super::layers::Layer;
-use super::{Backbone, Builder, Head, HeadKind, Outline, SourceModel, Store, architecture, cache, recognise, registry};
+use super::{Backbone, Builder, Head, HeadKind, Outline, SourceModel, Store, architecture, cache, names, registry};
 use crate::data::Preprocessing;
 use crate::{Error, Result};
 
@@ -113,8 +113,8 @@ impl Classifier {
         };
         let model = Self::new(spec, device, 0)?;
         let dict = StateDict::read(&file)?;
-        let report = load_into(&model.store.views(), &dict, |name| Some(name.to_string()))?;
-        recognise::require_clean(&report, &file, &entry.name, &dict)?;
+        let loaded = names::load(&model.store.views(), dict, &model.backbone.architecture, &[], |_| false)?;
+        loaded.require(&file, &entry.name, false)?;
         Ok(model)
     }
 
@@ -135,17 +135,16 @@ impl Classifier {
         Ok(model)
     }
 
-    /// Copies a source model's weights from a file into the backbone; its head is left out.
+    /// Copies a source model's weights from a file into the backbone, whatever dialect its names are in; its head is
+    /// left out. [`names::Loaded::require`] then says whether that will do.
     ///
     /// # Errors
-    /// A file that cannot be read, or that holds another network; the message says which it seems to be.
-    pub fn load_backbone(&self, file: &Path) -> Result<LoadReport> {
+    /// A file that cannot be read.
+    pub fn load_backbone(&self, file: &Path) -> Result<names::Loaded> {
         let dict = StateDict::read(file)?;
         let head = format!("{}.", self.backbone.head_path);
         let views = self.store.views().into_iter().filter(|(name, _)| !name.starts_with(&head)).collect();
-        let report = load_into(&views, &dict, |name| (!name.starts_with(&head)).then(|| name.to_string()))?;
-        recognise::require_clean(&report, file, &self.spec.architecture, &dict)?;
-        Ok(report)
+        names::load(&views, dict, &self.backbone.architecture, &[], |name| name.starts_with(&head))
     }
 
     /// Its description, for the metadata of a file.

@@ -6,8 +6,10 @@ pub mod plot;
 mod result;
 mod run_dir;
 mod table;
+mod weights;
 
 pub use evaluation_plots::evaluation_plots;
 pub use result::{RunResult, Versions, peak_memory_bytes};
 pub use run_dir::RunDir;
 pub use table::{Align, Table, evaluation_table};
+pub use weights::weights_table;

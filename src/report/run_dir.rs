@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! config.json          all options, written before the first step
+//! weights.json         where the first weights came from, tensor by tensor
 //! metrics.jsonl        what happened, one line each
 //! events.out.tfevents* the same for TensorBoard
 //! checkpoints/         {last,best}/, to go on from or to use
@@ -29,7 +30,7 @@ const PLOTS: &str = "plots";
 
 /// What only an earlier run can have written, in the order in which it is removed: once `result.json` is gone, a removal that
 /// was interrupted leaves an unfinished run, not a finished one with parts missing.
-const OWNED: [&str; 7] = [RESULT, MODEL, EVALUATION, METRICS, CHECKPOINTS, PLOTS, CONFIG];
+const OWNED: [&str; 8] = [RESULT, MODEL, EVALUATION, METRICS, CHECKPOINTS, PLOTS, RunDir::WEIGHTS, CONFIG];
 
 /// A folder for one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +39,9 @@ pub struct RunDir {
 }
 
 impl RunDir {
+    /// Name of the file about the weights that a run started with.
+    pub const WEIGHTS: &str = "weights.json";
+
     /// Makes the folder `path`, which may exist when it is empty. With `force` an earlier run in it is removed first.
     ///
     /// # Errors

@@ -17,6 +17,7 @@
 //! # Shapes
 //! images `[N, 3, H, W]` f32 normalised → features `[N, F]` → logits `[N, classes]`
 
+mod initial;
 mod objective;
 mod outcome;
 
@@ -27,6 +28,7 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
+pub use initial::InitialWeights;
 pub use objective::Finetune;
 pub use outcome::Outcome;
 
@@ -40,7 +42,8 @@ use crate::report::RunDir;
 use crate::report::plot::{Chart, Marker, Series, curves, save_png};
 use crate::train::observe::{Event, Finished, Observer, Observers};
 use crate::train::{
-    FeatureSource, FitOptions, Freezing, ImageSource, Plan, RateCurve, Site, Source, feature_cache, fit, lr_find,
+    Checkpoint, FeatureSource, FitOptions, Freezing, ImageSource, Plan, RateCurve, Site, Source, feature_cache, fit,
+    lr_find,
 };
 use crate::{Error, Result};
 
@@ -117,7 +120,7 @@ impl FinetuneOptions {
         if !(0.0..1.0).contains(&self.label_smoothing) {
             faults.push(format!("--label-smoothing {} must be at least 0 and below 1", self.label_smoothing));
         }
-        if self.model.from_scratch && self.freezing.freeze.to_string() != "none" {
+        if self.model.from_scratch && self.model.copy.is_empty() && self.freezing.freeze.to_string() != "none" {
             faults.push("--from-scratch with --freeze would freeze random weights; leave one of them out".into());
         }
         if self.epochs() == 0 && self.model.head != HeadKind::Prototype {
@@ -151,22 +154,28 @@ pub struct Prepared {
     pub source: Source,
     /// The images.
     pub splits: Splits,
+    /// Where the first weights came from; not for a run that goes on.
+    pub initial: Option<InitialWeights>,
     options: FinetuneOptions,
 }
 
-/// Reads the data, builds the model with its weights, freezes, and computes features where that is enough.
+/// Reads the data, builds the model with its weights, freezes, and computes features where that is enough. The
+/// weights of a run that goes on come from the checkpoint `resumed` alone.
 ///
 /// # Errors
 /// Whatever is wrong with options, data or weights, before any training.
-pub fn prepare(options: &FinetuneOptions, observers: &mut Observers) -> Result<Prepared> {
+pub fn prepare(options: &FinetuneOptions, resumed: Option<&Path>, observers: &mut Observers) -> Result<Prepared> {
     options.validate()?;
     let options = options.resolved();
     let device = options.machine.device.resolve()?;
     options.fit.precision.autocast(device)?;
     let splits = open(&options, observers)?;
-    let mut model = build(&options, &splits, device, observers)?;
+    let (mut model, initial) = build(&options, &splits, device, resumed, observers)?;
     let outline = model.outline();
     let plan = options.freezing.plan(&outline, &model.store)?;
+    if let Some(initial) = initial.as_ref().filter(|_| options.model.from_scratch) {
+        initial.require_copied(&plan.frozen(0))?;
+    }
     model.freeze(&plan.frozen(0), plan.holds_statistics());
     let counts: Vec<usize> = ClassCounts::of(&splits.classes, splits.train.labels()).iter().map(|(_, n)| n).collect();
     let weights = (options.balance == Balance::Weights).then(|| balancing_weights(&counts));
@@ -178,7 +187,7 @@ pub fn prepare(options: &FinetuneOptions, observers: &mut Observers) -> Result<P
     }
     let precision = options.fit.precision;
     let objective = Finetune { model, plan, criterion, mix, validation, precision };
-    Ok(Prepared { objective, source, splits, options })
+    Ok(Prepared { objective, source, splits, initial, options })
 }
 
 fn open(options: &FinetuneOptions, observers: &mut Observers) -> Result<Splits> {
@@ -195,32 +204,45 @@ fn open(options: &FinetuneOptions, observers: &mut Observers) -> Result<Splits> 
     Ok(splits)
 }
 
-/// The network with the source's weights and a new head.
-fn build(options: &FinetuneOptions, splits: &Splits, device: Device, observers: &mut Observers) -> Result<Classifier> {
-    let ModelOptions { model: name, weights, from_scratch, head, dropout, image_size } = options.model.clone();
+/// The network with its first weights, or those of the checkpoint `resumed`, and a new head.
+fn build(
+    options: &FinetuneOptions,
+    splits: &Splits,
+    device: Device,
+    resumed: Option<&Path>,
+    observers: &mut Observers,
+) -> Result<(Classifier, Option<InitialWeights>)> {
+    let ModelOptions { model: name, weights, from_scratch, head, dropout, image_size, .. } = options.model.clone();
     let entry = registry::find(&name)?;
     let mut preprocessing = entry.preprocessing.clone();
     if let Some(size) = image_size {
         let scaled = u64::from(preprocessing.resize) * u64::from(size) / u64::from(preprocessing.crop);
         (preprocessing.resize, preprocessing.crop) = (scaled as u32, size);
     }
+    let checkpoint = resumed.map(Checkpoint::read).transpose()?;
     let file = match (from_scratch, weights) {
+        _ if resumed.is_some() => None,
         (true, _) => None,
         (false, Some(file)) => Some(file),
         (false, None) => Some(cache::require(&name)?),
     };
-    let source = file.as_ref().map_or("random".into(), |file| file.display().to_string());
+    let earlier = checkpoint.as_ref().map(|checkpoint| Spec::of(&checkpoint.model)).transpose()?.flatten();
+    let given = file.as_ref().map_or("random".into(), |file| file.display().to_string());
+    let source = earlier.map_or(given, |spec| spec.source);
     let classes = splits.classes.clone();
     let spec = Spec { architecture: name, source, head, dropout, classes, preprocessing, temperature: 1.0 };
     let model = Classifier::new(spec, device, options.machine.seed)?;
-    if let Some(file) = file {
-        let report = model.load_backbone(&file)?;
-        observers.message(&format!("{}: {report}", file.display()))?;
-    }
+    let initial = match checkpoint {
+        Some(checkpoint) => {
+            model.store.restore(&checkpoint.model)?;
+            None
+        }
+        None => Some(InitialWeights::load(&model, file, &options.model, observers)?),
+    };
     if options.machine.channels_last {
         model.store.to_channels_last()?;
     }
-    Ok(model)
+    Ok((model, initial))
 }
 
 /// Batches to train on and batches to validate with: images, or features where nothing before the head ever changes.
@@ -284,7 +306,11 @@ pub fn run(
     interrupted: &AtomicBool,
     resume: bool,
 ) -> Result<Outcome> {
-    let mut prepared = prepare(options, observers)?;
+    let checkpoint = run.last();
+    let mut prepared = prepare(options, resume.then_some(checkpoint.as_path()), observers)?;
+    if let Some(initial) = prepared.initial.as_ref().filter(|initial| !initial.is_random()) {
+        run.write_json(RunDir::WEIGHTS, initial)?;
+    }
     let config = serde_json::to_string_pretty(&prepared.options).expect("options are plain data");
     let site = Site { run, observers, config: &config, interrupted, seed: prepared.options.machine.seed, resume };
     let fitted = fit(&mut prepared.objective, &mut prepared.source, &prepared.options.fit, site)?;
@@ -314,7 +340,7 @@ pub fn find_rate(
     observers: &mut Observers,
     interrupted: &AtomicBool,
 ) -> Result<(RateCurve, PathBuf)> {
-    let mut prepared = prepare(options, observers)?;
+    let mut prepared = prepare(options, None, observers)?;
     let curve = lr_find::find_rate(&mut prepared.objective, &mut prepared.source, &prepared.options.fit, interrupted)?;
     let chart = Chart {
         title: "Learning-rate range test".into(),
