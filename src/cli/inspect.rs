@@ -145,10 +145,9 @@ fn skeleton(architecture: &str, spec: Option<&Spec>) -> Result<(Outline, Store)>
         let model = crate::models::Classifier::new(spec.clone(), Device::Cpu, 0)?;
         return Ok((model.outline(), model.store));
     }
-    let builder = Builder::new(Device::Cpu);
-    let backbone = architecture::build(architecture, &builder.root())?;
-    let scope = builder.root().at(backbone.head_path);
-    crate::models::layers::Linear::new(&scope, backbone.features, registry::imagenet_classes().len() as i64)?;
+    let builder = Builder::skeleton();
+    let classes = registry::imagenet_classes().len() as i64;
+    let (backbone, _) = architecture::with_source_head(architecture, &builder, classes)?;
     let store = builder.finish();
     Ok((backbone.outline(&store), store))
 }

@@ -3,17 +3,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
-use serde::Serialize;
-use tch::Device;
-
 use super::output::{self, print, print_json};
 use crate::Result;
 use crate::models::cache::Cache;
-use crate::models::layers::Linear;
 use crate::models::registry::{self, SourceModel};
-use crate::models::{Builder, build};
+use crate::models::{Builder, architecture};
 use crate::report::{Align, Table, format};
+use clap::{Args, Subcommand};
+use serde::Serialize;
 
 /// List, show or fetch the source models.
 #[derive(Debug, Clone, Args)]
@@ -147,9 +144,8 @@ fn show(model: &SourceModel, json: bool) -> anyhow::Result<()> {
 
 /// The stages in order and, last, the source network's head.
 fn stage_sizes(model: &SourceModel) -> Result<Vec<StageSize>> {
-    let builder = Builder::new(Device::Cpu);
-    let backbone = build(&model.architecture, &builder.root())?;
-    Linear::new(&builder.root().at(backbone.head_path), backbone.features, model.classes)?;
+    let builder = Builder::skeleton();
+    let (backbone, _) = architecture::with_source_head(&model.architecture, &builder, model.classes)?;
     let store = builder.finish();
     let outline = backbone.outline(&store);
     let count = |names: &[String]| names.iter().filter_map(|name| store.get(name)).map(tch::Tensor::numel).sum();

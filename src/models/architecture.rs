@@ -1,14 +1,34 @@
 //! Which networks can be built, by name.
 
-use super::store::Scope;
-use super::{Backbone, efficientnet_lite, registry, resnet};
+use super::store::{Builder, Scope};
+use super::{
+    Backbone, Head, HeadKind, alexnet, convnext, densenet, efficientnet, efficientnet_lite, inception, mobilenet_v2,
+    mobilenet_v3, registry, resnet, squeezenet, vgg, vision_transformer,
+};
 use crate::{Error, Result};
 
-/// The names of all architectures.
-pub const ARCHITECTURES: [&str; 10] = {
-    let (lite, deep) = (efficientnet_lite::NAMES, resnet::NAMES);
-    [lite[0], lite[1], lite[2], lite[3], lite[4], deep[0], deep[1], deep[2], deep[3], deep[4]]
-};
+/// Networks that one file builds: their names, and what builds number i of them.
+type Family = (&'static [&'static str], fn(usize, &Scope) -> Result<Backbone>);
+
+const FAMILIES: [Family; 12] = [
+    (&efficientnet_lite::NAMES, efficientnet_lite::build),
+    (&efficientnet::NAMES, efficientnet::build),
+    (&mobilenet_v2::NAMES, mobilenet_v2::build),
+    (&mobilenet_v3::NAMES, mobilenet_v3::build),
+    (&resnet::NAMES, resnet::build),
+    (&convnext::NAMES, convnext::build),
+    (&densenet::NAMES, densenet::build),
+    (&inception::NAMES, inception::build),
+    (&vgg::NAMES, vgg::build),
+    (&alexnet::NAMES, alexnet::build),
+    (&squeezenet::NAMES, squeezenet::build),
+    (&vision_transformer::NAMES, vision_transformer::build),
+];
+
+/// The names of all architectures, family by family.
+pub fn architectures() -> impl Iterator<Item = &'static str> {
+    FAMILIES.iter().flat_map(|(names, _)| names.iter().copied())
+}
 
 /// Builds the backbone of a source model, its tensors under `scope` and with the values that training from scratch
 /// starts from.
@@ -20,15 +40,42 @@ pub const ARCHITECTURES: [&str; 10] = {
 pub fn build(name: &str, scope: &Scope) -> Result<Backbone> {
     let architecture = registry::models().iter().find(|model| model.name == name).map(|model| &model.architecture);
     let architecture = architecture.map_or(name, String::as_str);
-    let built = efficientnet_lite::build(architecture, scope).or_else(|| resnet::build(architecture, scope));
-    built.unwrap_or_else(|| Err(unknown(name)))
+    let numbered = |(names, build): &Family| Some((names.iter().position(|known| *known == architecture)?, *build));
+    let (number, build) = FAMILIES.iter().find_map(numbered).ok_or_else(|| unknown(name))?;
+    build(number, scope)
+}
+
+/// The backbone of a source model and, where the source network has its head, one of `kind` for so many `classes`;
+/// `dropout` is the share of features dropped before it in training, `None` the source network's own.
+///
+/// # Errors
+/// As [`build`].
+pub fn with_head(
+    name: &str,
+    builder: &Builder,
+    kind: HeadKind,
+    classes: i64,
+    dropout: Option<f64>,
+) -> Result<(Backbone, Head)> {
+    let backbone = build(name, &builder.root())?;
+    let (scope, dropout) = (builder.root().at(backbone.head_path), dropout.unwrap_or(backbone.dropout));
+    let head = Head::new(&scope, kind, backbone.form, backbone.features, classes, dropout)?;
+    Ok((backbone, head))
+}
+
+/// A source network whole: with a head of its own form for so many `classes`.
+///
+/// # Errors
+/// As [`build`].
+pub fn with_source_head(name: &str, builder: &Builder, classes: i64) -> Result<(Backbone, Head)> {
+    with_head(name, builder, HeadKind::Linear, classes, None)
 }
 
 /// The error for a model that does not exist, with the names that were perhaps meant.
 pub(super) fn unknown(name: &str) -> Error {
     let wanted = name.to_lowercase().replace(['-', ' '], "_");
     let mut names: Vec<_> = registry::models().iter().map(|model| model.name.as_str()).collect();
-    names.extend(ARCHITECTURES.iter().filter(|architecture| !names.contains(architecture)).collect::<Vec<_>>());
+    names.extend(architectures().filter(|architecture| !names.contains(architecture)).collect::<Vec<_>>());
     names.sort_by(|a, b| strsim::jaro_winkler(b, &wanted).total_cmp(&strsim::jaro_winkler(a, &wanted)));
     Error::Usage(format!(
         "there is no model `{name}`; the nearest names are {}; `regraft models list` has all of them",
@@ -38,29 +85,43 @@ pub(super) fn unknown(name: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use tch::Device;
-
-    use super::super::Builder;
     use super::*;
+
+    /// First stage, last stage, and how many there are.
+    fn stages(name: &str) -> (&'static str, &'static str, usize) {
+        match name {
+            "alexnet" => ("conv1", "fc7", 7),
+            "mobilenet_v3_large" => ("stem", "hidden", 9),
+            "mobilenet_v3_small" => ("stem", "hidden", 8),
+            "inception_v3" => ("stem", "Mixed_7c", 12),
+            "vit_b_16" => ("patches", "norm", 14),
+            name if name.starts_with("vgg") => ("block1", "fc7", 7),
+            name if name.starts_with("densenet") => ("stem", "denseblock4", 5),
+            name if name.starts_with("squeezenet") => ("stem", "fire9", 9),
+            name if name.starts_with("convnext") => ("stem", "norm", 6),
+            name if name.contains("efficientnet") || name == "mobilenet_v2" => ("stem", "last", 9),
+            _ => ("stem", "layer4", 5),
+        }
+    }
 
     #[test]
     fn every_architecture_is_built_under_its_name_with_its_stages() -> Result<()> {
-        for name in ARCHITECTURES {
-            let builder = Builder::new(Device::Cpu);
-            let backbone = build(name, &builder.root())?;
+        for name in architectures() {
+            let builder = Builder::skeleton();
+            let (backbone, _) = with_source_head(name, &builder, 10)?;
             let outline = backbone.outline(&builder.finish());
             assert_eq!(backbone.architecture, name);
             assert!(outline.stages.iter().all(|(_, names)| !names.is_empty()), "{name} has a stage without parameters");
-            let expected = if name.starts_with("resnet") { ("stem", "layer4", 5) } else { ("stem", "last", 9) };
-            let stages: Vec<_> = outline.stages.iter().map(|(stage, _)| stage.as_str()).collect();
-            assert_eq!((stages[0], stages[stages.len() - 1], stages.len()), expected);
+            let found: Vec<_> = outline.stages.iter().map(|(stage, _)| stage.as_str()).collect();
+            assert_eq!((found[0], found[found.len() - 1], found.len()), stages(name), "{name}");
+            assert_eq!(outline.head.len(), 2, "{name}");
         }
         Ok(())
     }
 
     #[test]
     fn a_name_of_the_registry_builds_its_architecture() -> Result<()> {
-        assert_eq!(build("resnet50_v2", &Builder::new(Device::Cpu).root())?.architecture, "resnet50");
+        assert_eq!(build("resnet50_v2", &Builder::skeleton().root())?.architecture, "resnet50");
         Ok(())
     }
 
@@ -69,7 +130,7 @@ mod tests {
         for (typed, meant) in
             [("resnet_18", "resnet18"), ("EfficientNet-Lite0", "efficientnet_lite0"), ("resnet50v2", "resnet50_v2")]
         {
-            let message = build(typed, &Builder::new(Device::Cpu).root()).unwrap_err().to_string();
+            let message = build(typed, &Builder::skeleton().root()).unwrap_err().to_string();
             assert!(message.contains(meant), "{message}");
         }
     }

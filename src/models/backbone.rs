@@ -27,25 +27,49 @@ impl Stage {
     }
 }
 
-/// A feature extractor: images in, one vector per image out.
+/// What a backbone makes of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FeatureForm {
+    /// `[N, features]`: the source network's head is one linear layer.
+    Vector,
+    /// `[N, features, H, W]`: the source network's head is a 1×1 convolution, a ReLU, and the mean over all positions.
+    Map,
+}
+
+/// A feature extractor: images in, features out.
 pub struct Backbone {
     /// The registry's name of the architecture.
     pub architecture: String,
-    /// The stages in the order in which they run; the last one ends in a vector per image.
+    /// The stages in the order in which they run; the last one ends in the features.
     pub stages: Vec<Stage>,
-    /// Length of that vector.
+    /// How many features there are, of an image or at each position.
     pub features: i64,
+    /// Whether they are a vector or a map.
+    pub form: FeatureForm,
     /// Where the source network keeps its head, as `fc`.
     pub head_path: &'static str,
     /// The share of features that the source network drops before its head.
     pub dropout: f64,
+    /// Paths in the source network's checkpoints that are left out on purpose, such as an auxiliary head's.
+    pub ignored: &'static [&'static str],
 }
 
 impl Backbone {
+    /// A backbone that ends in vectors, drops nothing before its head, and uses all of its checkpoints.
+    pub fn new(architecture: &str, stages: Vec<Stage>, features: i64, head_path: &'static str) -> Self {
+        let (form, architecture) = (FeatureForm::Vector, architecture.to_string());
+        Self { architecture, stages, features, form, head_path, dropout: 0.0, ignored: &[] }
+    }
+
+    /// Whether a tensor of that name in a checkpoint is left out on purpose.
+    pub fn ignores(&self, name: &str) -> bool {
+        self.ignored.iter().any(|path| name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
+    }
+
     /// Features of a batch.
     ///
     /// # Shapes
-    /// `x: [N, 3, H, W]` normalised f32 → `[N, features]`
+    /// `x: [N, 3, H, W]` normalised f32 → `[N, features]`, or `[N, features, H', W']` where the form is a map
     ///
     /// # Errors
     /// What libtorch refuses, as an image too small for the network.

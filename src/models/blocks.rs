@@ -1,27 +1,68 @@
-//! What the architectures share: a convolution with its batch norm, and the pooling at the end.
+//! What the architectures share: activations, a convolution with its batch norm, and (below) inverted bottlenecks.
+
+mod inverted;
 
 use tch::Tensor;
 
-use super::layers::{BatchNorm2d, Conv2d, Layer};
+pub(super) use self::inverted::{InvertedBottleneck, InvertedConfig, Squeeze};
+use super::layers::{BatchNorm2d, Conv2d, ConvConfig, Layer};
+use super::store::Scope;
 use crate::Result;
 
-/// What follows a batch norm.
+/// What follows a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Activation {
     Linear,
     Relu,
     Relu6,
+    Silu,
+    Hardswish,
+    Gelu,
 }
 
 impl Activation {
-    /// Overwrites `x`, which the caller has just made: batch norm and addition need their own output for no gradient.
+    /// The rectifiers overwrite `x`, which the caller has just made by an operation that does not need its result for
+    /// a gradient, as convolution, batch norm and addition. The others need `x` themselves.
     pub(super) fn apply(self, mut x: Tensor) -> Result<Tensor> {
         match self {
             Self::Linear => {}
             Self::Relu => drop(x.f_relu_()?),
             Self::Relu6 => drop(x.f_relu6_()?),
+            Self::Silu => x = x.f_silu()?,
+            Self::Hardswish => x = x.f_hardswish()?,
+            Self::Gelu => x = x.f_gelu("none")?,
         }
         Ok(x)
+    }
+}
+
+/// A layer and what follows it.
+#[derive(Debug)]
+pub(super) struct Activated<L>(pub(super) L, pub(super) Activation);
+
+impl<L: Layer> Layer for Activated<L> {
+    /// # Shapes
+    /// As the layer.
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        self.1.apply(self.0.forward(x, train)?)
+    }
+}
+
+/// Batch norm as a network wants it: ε, and the weight of a new batch in the running statistics.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NormStyle {
+    pub(super) eps: f64,
+    pub(super) momentum: f64,
+}
+
+impl NormStyle {
+    /// PyTorch's defaults.
+    pub(super) const PYTORCH: Self = Self { eps: 1e-5, momentum: 0.1 };
+    /// TensorFlow's as the MobileNets and EfficientNets were trained with: its momentum of 0.99 is 0.01 here.
+    pub(super) const TENSORFLOW: Self = Self { eps: 1e-3, momentum: 0.01 };
+
+    pub(super) fn layer(self, scope: &Scope, channels: i64) -> Result<BatchNorm2d> {
+        BatchNorm2d::with(scope, channels, self.eps, self.momentum)
     }
 }
 
@@ -37,6 +78,12 @@ impl ConvNorm {
     pub(super) fn new(conv: Conv2d, norm: BatchNorm2d, activation: Activation) -> Self {
         Self { conv, norm, activation }
     }
+
+    /// The convolution at `scope.0` and the batch norm at `scope.1`: torchvision's `Conv2dNormActivation`.
+    pub(super) fn numbered(scope: &Scope, config: ConvConfig, norm: NormStyle, activation: Activation) -> Result<Self> {
+        let conv = Conv2d::new(&scope.at(0), config)?;
+        Ok(Self::new(conv, norm.layer(&scope.at(1), config.outputs)?, activation))
+    }
 }
 
 impl Layer for ConvNorm {
@@ -47,14 +94,22 @@ impl Layer for ConvNorm {
     }
 }
 
-/// The mean over all positions.
-#[derive(Debug)]
-pub(super) struct GlobalPool;
+/// Channels at that width: the nearest multiple of 8, but never a tenth less than asked.
+pub(super) fn rounded_channels(base: i64, width: f64) -> i64 {
+    let wanted = base as f64 * width;
+    let rounded = (((wanted + 4.0) as i64) / 8 * 8).max(8);
+    if (rounded as f64) < 0.9 * wanted { rounded + 8 } else { rounded }
+}
 
-impl Layer for GlobalPool {
-    /// # Shapes
-    /// `x: [N, C, H, W]` → `[N, C]`
-    fn forward(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
-        Ok(x.f_adaptive_avg_pool2d([1, 1])?.f_flatten(1, -1)?)
+#[cfg(test)]
+mod tests {
+    use super::rounded_channels;
+
+    #[test]
+    fn widths_are_rounded_as_the_papers_round_them() {
+        assert_eq!(rounded_channels(16, 1.1), 16);
+        assert_eq!(rounded_channels(40, 1.1), 48); // 44 lies between 40 and 48
+        assert_eq!(rounded_channels(24, 1.4), 32);
+        assert_eq!(rounded_channels(10, 1.0), 16); // 8 would be more than a tenth less
     }
 }

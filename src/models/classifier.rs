@@ -70,10 +70,8 @@ impl Classifier {
     pub fn new(spec: Spec, device: Device, seed: u64) -> Result<Self> {
         tch::manual_seed(seed as i64);
         let builder = Builder::new(device);
-        let backbone = architecture::build(&spec.architecture, &builder.root())?;
-        let scope = builder.root().at(backbone.head_path);
-        let (classes, dropout) = (spec.classes.len() as i64, spec.dropout.unwrap_or(backbone.dropout));
-        let head = Head::new(&scope, spec.head, backbone.features, classes, dropout)?;
+        let classes = spec.classes.len() as i64;
+        let (backbone, head) = architecture::with_head(&spec.architecture, &builder, spec.head, classes, spec.dropout)?;
         Ok(Self { spec, store: builder.finish(), backbone, head })
     }
 
@@ -113,7 +111,8 @@ impl Classifier {
         };
         let model = Self::new(spec, device, 0)?;
         let dict = StateDict::read(&file)?;
-        let loaded = names::load(&model.store.views(), dict, &model.backbone.architecture, &[], |_| false)?;
+        let ignored = |name: &str| model.backbone.ignores(name);
+        let loaded = names::load(&model.store.views(), dict, &model.backbone.architecture, &[], ignored)?;
         loaded.require(&file, &entry.name, false)?;
         Ok(model)
     }
@@ -135,8 +134,9 @@ impl Classifier {
         Ok(model)
     }
 
-    /// Copies a source model's weights from a file into the backbone, whatever dialect its names are in; its head is
-    /// left out. [`names::Loaded::require`] then says whether that will do.
+    /// Copies a source model's weights from a file into the backbone, whatever dialect its names are in; its head, and
+    /// what the backbone [ignores](Backbone::ignores), is left out. [`names::Loaded::require`] then says whether that
+    /// will do.
     ///
     /// # Errors
     /// A file that cannot be read.
@@ -144,7 +144,8 @@ impl Classifier {
         let dict = StateDict::read(file)?;
         let head = format!("{}.", self.backbone.head_path);
         let views = self.store.views().into_iter().filter(|(name, _)| !name.starts_with(&head)).collect();
-        names::load(&views, dict, &self.backbone.architecture, &[], |name| name.starts_with(&head))
+        let left_out = |name: &str| name.starts_with(&head) || self.backbone.ignores(name);
+        names::load(&views, dict, &self.backbone.architecture, &[], left_out)
     }
 
     /// Its description, for the metadata of a file.

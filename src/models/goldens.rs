@@ -1,13 +1,14 @@
 //! The architectures beside Python's, on weights that a formula makes (`tests/golden/backbones/generate.py`): logits
-//! in both modes, how batch norm's statistics move, and the gradients of every stage.
+//! in both modes, how batch norm's statistics move, and the gradients of every layer or block.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
-use super::layers::{Layer, Linear};
-use super::{Backbone, Builder, Role, Scope, Store, build, efficientnet_lite};
+use super::architecture::with_source_head;
+use super::layers::Layer;
+use super::{Backbone, Builder, Head, Role, Store};
 use crate::Result;
 
 const TOLERANCE: f64 = 1e-4;
@@ -15,6 +16,8 @@ const TOLERANCE: f64 = 1e-4;
 const IMAGES: u64 = 1000;
 const COTANGENT: u64 = 2000;
 const PROBE: u64 = 5000;
+/// After so many numbers the formula repeats itself.
+const PERIOD: usize = 1_000_003;
 
 #[derive(Deserialize)]
 struct Golden {
@@ -32,10 +35,16 @@ struct Goldens {
     cases: Vec<Golden>,
 }
 
-/// Per stage: the norm of its tensors and their product with noise.
+/// Per layer or block: the norm of its tensors, and the product of their first numbers with noise.
 type Summary = BTreeMap<String, (f64, f64)>;
 
-/// Numbers in −1..1 from integer arithmetic alone: the same in every language.
+/// The layer or block of a tensor: its path without its own name, two steps of it.
+fn part(name: &str) -> String {
+    let path: Vec<_> = name.split('.').collect();
+    if path.len() == 1 { name.to_string() } else { path[..(path.len() - 1).min(2)].join(".") }
+}
+
+/// At most a period of numbers in −1..1 from integer arithmetic alone: the same in every language.
 fn noise(seed: u64, count: usize) -> Tensor {
     const MASK: u64 = 0xFFFF_FFFF;
     let number = |i: u64| {
@@ -45,7 +54,13 @@ fn noise(seed: u64, count: usize) -> Tensor {
         }
         (x ^ (x >> 16)) as f64 / f64::from(1u32 << 31) - 1.0
     };
-    Tensor::from_slice(&(0..count as u64).map(number).collect::<Vec<_>>())
+    Tensor::from_slice(&(0..count.min(PERIOD) as u64).map(number).collect::<Vec<_>>())
+}
+
+/// The numbers over and over again, in the shape and type of `like`.
+fn filled(numbers: &Tensor, like: &Tensor) -> Tensor {
+    let (count, numbers) = (like.numel(), numbers.to_kind(like.kind()));
+    numbers.repeat([count.div_ceil(PERIOD) as i64]).narrow(0, 0, count as i64).reshape(like.size())
 }
 
 fn value(name: &str, number: u64, tensor: &Tensor) -> Tensor {
@@ -55,28 +70,22 @@ fn value(name: &str, number: u64, tensor: &Tensor) -> Tensor {
         Some("num_batches_tracked") => Tensor::from_slice(&[3.0]),
         Some("running_mean" | "bias") => u * 0.2,
         Some("running_var") => u * 0.5 + 1.0,
+        Some("layer_scale") => u * 0.2 + 0.5,
+        Some("class_token" | "pos_embedding") => u * 0.2,
         _ if size.len() == 1 => u * 0.2 + 0.6,
         _ => u * (6.0 * size[0] as f64 / tensor.numel() as f64).sqrt(),
     };
-    u.view(size.as_slice()).to_kind(tensor.kind())
+    filled(&u, tensor)
 }
 
-/// A network with its source head and without anything random.
-fn network(name: &str, classes: i64) -> Result<(Backbone, Linear, Store)> {
-    let builder = Builder::new(Device::Cpu);
-    let backbone = without_drop_connect(name, &builder.root())?;
-    let head = Linear::new(&builder.root().at(backbone.head_path), backbone.features, classes)?;
+/// A source network whole and without anything random.
+fn network(name: &str, classes: i64) -> Result<(Backbone, Head, Store)> {
+    let builder = Builder::new(Device::Cpu).deterministic();
+    let (backbone, head) = with_source_head(name, &builder, classes)?;
     Ok((backbone, head, builder.finish()))
 }
 
-fn without_drop_connect(name: &str, scope: &Scope) -> Result<Backbone> {
-    match efficientnet_lite::NAMES.iter().position(|known| *known == name) {
-        Some(number) => efficientnet_lite::assemble(number, scope, 0.0),
-        None => build(name, scope),
-    }
-}
-
-fn logits(backbone: &Backbone, head: &Linear, x: &Tensor, train: bool) -> Result<Tensor> {
+fn logits(backbone: &Backbone, head: &Head, x: &Tensor, train: bool) -> Result<Tensor> {
     head.forward(&backbone.forward(x, train)?, train)
 }
 
@@ -91,27 +100,26 @@ fn check_logits(what: &str, found: &Tensor, expected: &[f64]) {
     assert!(error < TOLERANCE, "{what}: {error:.2e}");
 }
 
-fn check_summary(what: &str, backbone: &Backbone, tensors: &[(u64, &str, Tensor)], expected: &Summary) {
+fn check_summary(what: &str, tensors: &[(u64, &str, Tensor)], expected: &Summary) {
     let mut found = Summary::new();
     for (number, name, tensor) in tensors {
-        let under = |path: &String| name.starts_with(&format!("{path}."));
-        let Some(stage) = backbone.stages.iter().find(|stage| stage.paths.iter().any(under)) else { continue };
-        let tensor = tensor.detach().to_kind(Kind::Double).flatten(0, -1);
-        let sums = found.entry(stage.name.clone()).or_default();
-        sums.0 += tensor.square().sum(Kind::Double).double_value(&[]);
-        sums.1 += tensor.dot(&noise(PROBE + number, tensor.numel())).double_value(&[]);
+        let tensor = tensor.detach().flatten(0, -1);
+        let sums = found.entry(part(name)).or_default();
+        sums.0 += tensor.norm_scalaropt_dtype(2, Kind::Double).double_value(&[]).powi(2);
+        let probe = noise(PROBE + number, tensor.numel());
+        sums.1 += tensor.narrow(0, 0, probe.size()[0]).to_kind(Kind::Double).dot(&probe).double_value(&[]);
     }
-    assert!(found.keys().eq(expected.keys()) && found.len() == backbone.stages.len(), "{what}: other stages");
-    for ((stage, (square, product)), (norm, expected)) in found.iter().zip(expected.values()) {
-        assert!((square.sqrt() - norm).abs() < TOLERANCE * norm, "{what} of {stage}: {} ≠ {norm}", square.sqrt());
-        assert!((product - expected).abs() < TOLERANCE * norm, "{what} of {stage}: {product} ≠ {expected} ({norm})");
+    assert!(found.keys().eq(expected.keys()), "{what}: other layers");
+    for ((part, (square, product)), (norm, expected)) in found.iter().zip(expected.values()) {
+        assert!((square.sqrt() - norm).abs() < TOLERANCE * norm, "{what} of {part}: {} ≠ {norm}", square.sqrt());
+        assert!((product - expected).abs() < TOLERANCE * norm, "{what} of {part}: {product} ≠ {expected} ({norm})");
     }
 }
 
 #[test]
 fn the_architectures_answer_learn_and_track_statistics_as_pythons_do() -> Result<()> {
     let goldens: Goldens = serde_json::from_str(include_str!("../../tests/golden/backbones/data.json")).unwrap();
-    assert_eq!(goldens.cases.len(), 6);
+    assert_eq!(goldens.cases.len(), 18);
     for golden in goldens.cases {
         let case = format!("{} at {}", golden.name, golden.size);
         let (backbone, head, store) = network(&golden.name, 10)?;
@@ -120,58 +128,74 @@ fn the_architectures_answer_learn_and_track_statistics_as_pythons_do() -> Result
                 entry.tensor.shallow_clone().copy_(&value(name, number, &entry.tensor));
             }
         });
-        let shape = [golden.batch, 3, golden.size, golden.size];
-        let images = noise(IMAGES, shape.iter().product::<i64>() as usize) * 1.5;
-        let images = images.to_kind(Kind::Float).view(shape);
+        let images = Tensor::empty([golden.batch, 3, golden.size, golden.size], (Kind::Float, Device::Cpu));
+        let images = filled(&(noise(IMAGES, images.numel()) * 1.5), &images);
 
         let evaluated = tch::no_grad(|| logits(&backbone, &head, &images, false))?;
         check_logits(&format!("{case}: eval logits"), &evaluated, &golden.eval_logits);
 
-        let before = store.snapshot()?;
+        let statistics = |name: &str| name.contains("running_");
+        let before: BTreeMap<_, _> = store.views().into_iter().filter(|(name, _)| statistics(name)).collect();
+        let before: BTreeMap<_, _> = before.into_iter().map(|(name, tensor)| (name, tensor.copy())).collect();
         let trained = logits(&backbone, &head, &images, true)?;
         check_logits(&format!("{case}: train logits"), &trained, &golden.train_logits);
-        let cotangent = noise(COTANGENT, trained.numel()).to_kind(Kind::Float).view_as(&trained);
+        let cotangent = filled(&noise(COTANGENT, trained.numel()), &trained);
         (trained * cotangent).sum(Kind::Float).backward();
 
         let entries: Vec<_> = (0..).zip(store.entries()).collect();
         let parameters = entries.iter().filter(|(_, (_, entry))| entry.role == Role::Parameter);
         let gradients: Vec<_> =
             parameters.map(|(number, (name, entry))| (*number, *name, entry.tensor.grad())).collect();
-        check_summary(&format!("{case}: gradients"), &backbone, &gradients, &golden.gradients);
-        let moved = entries.iter().filter(|(_, (name, _))| name.contains("running_"));
+        check_summary(&format!("{case}: gradients"), &gradients, &golden.gradients);
+        let moved = entries.iter().filter(|(_, (name, _))| statistics(name));
         let moved: Vec<_> =
-            moved.map(|(number, (name, entry))| (*number, *name, &entry.tensor - &before.tensors[*name])).collect();
-        check_summary(&format!("{case}: statistics"), &backbone, &moved, &golden.statistics_moved);
+            moved.map(|(number, (name, entry))| (*number, *name, &entry.tensor - &before[*name])).collect();
+        check_summary(&format!("{case}: statistics"), &moved, &golden.statistics_moved);
     }
     Ok(())
 }
 
-/// Every architecture at its own size; prints the table of models/README.md.
+/// One architecture at its own size; prints its row of the table in models/README.md.
 #[test]
-#[ignore = "needs the files of `python tests/golden/backbones/generate.py compare target/compare`"]
-fn every_architecture_agrees_with_python_at_its_own_size() -> Result<()> {
-    for name in super::ARCHITECTURES {
-        let file = format!("target/compare/{name}.safetensors");
-        let theirs: BTreeMap<_, _> = Tensor::read_safetensors(file)?.into_iter().collect();
-        let (backbone, head, store) = network(name, 1000)?;
-        let missing: Vec<_> = store.entries().filter(|(name, _)| !theirs.contains_key(*name)).collect();
-        assert!(missing.is_empty() && theirs.len() == store.entries().count() + 3, "{name}: other tensors {missing:?}");
-        tch::no_grad(|| -> Result<()> {
-            for (name, entry) in store.entries() {
-                assert_eq!(entry.tensor.size(), theirs[name].size(), "{name}");
-                entry.tensor.shallow_clone().copy_(&theirs[name]);
-            }
-            let mut row = name.to_string();
-            for (mode, train) in [("compare.eval", false), ("compare.train", true)] {
-                let (found, expected) = (logits(&backbone, &head, &theirs["compare.images"], train)?, &theirs[mode]);
-                let error = (found - expected).abs().max().double_value(&[]);
-                let largest = expected.abs().max().double_value(&[]);
-                row += &format!(" | {mode} {error:.1e} of {largest:.2}");
-                assert!(error < TOLERANCE * largest, "{row}");
-            }
-            println!("{row}");
-            Ok(())
-        })?;
+#[ignore = "is run by `python tests/golden/backbones/compare.py`, which makes its file"]
+fn an_architecture_agrees_with_python_at_its_own_size() -> Result<()> {
+    let file = std::env::var("REGRAFT_COMPARE").expect("the file's path is in REGRAFT_COMPARE");
+    let theirs: BTreeMap<_, _> = Tensor::read_safetensors(&file)?.into_iter().collect();
+    let name = std::path::Path::new(&file).file_stem().unwrap().to_str().unwrap();
+    let (backbone, head, store) = network(name, 1000)?;
+    tch::no_grad(|| {
+        for (name, entry) in store.entries() {
+            assert_eq!(entry.tensor.size(), theirs[name].size(), "{name}");
+            entry.tensor.shallow_clone().copy_(&theirs[name]);
+        }
+    });
+    let of_model = theirs.keys().filter(|name| !name.starts_with("compare.") && !backbone.ignores(name));
+    assert_eq!(of_model.count(), store.entries().count(), "{name}: tensors that have no place");
+
+    let images = &theirs["compare.images"];
+    let mut row = format!("| `{name}` | {}", images.size()[3]);
+    let mut compare = |mode: &str, found: &Tensor| {
+        let expected = &theirs[mode];
+        let error = (found - expected).abs().max().double_value(&[]);
+        let largest = expected.abs().max().double_value(&[]);
+        assert!(error < TOLERANCE * largest, "{name}: {mode} differs by {error:.1e} of {largest:.2}");
+        row += &format!(" | {error:.1e} of {largest:.2}");
+    };
+    compare("compare.eval", &tch::no_grad(|| logits(&backbone, &head, images, false))?);
+    let trained = logits(&backbone, &head, images, true)?;
+    compare("compare.train", &trained.detach());
+    (trained * &theirs["compare.cotangent"]).sum(Kind::Float).backward();
+
+    let mut squares: BTreeMap<String, (f64, f64)> = BTreeMap::new();
+    let square = |tensor: &Tensor| tensor.norm_scalaropt_dtype(2, Kind::Double).double_value(&[]).powi(2);
+    for (name, tensor) in store.parameters() {
+        let expected = &theirs[&format!("compare.gradient.{name}")];
+        let sums = squares.entry(part(name)).or_default();
+        sums.0 += square(&(tensor.grad() - expected));
+        sums.1 += square(expected);
     }
+    let worst = squares.values().map(|(error, all)| (error / all).sqrt()).fold(0.0, f64::max);
+    assert!(worst < TOLERANCE, "{name}: a layer's gradient differs by {worst:.1e} of itself");
+    println!("{row} | {worst:.1e} |");
     Ok(())
 }

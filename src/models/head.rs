@@ -4,8 +4,9 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
+use super::backbone::FeatureForm;
 use super::init::Init;
-use super::layers::{Layer, Linear};
+use super::layers::{Conv2d, ConvConfig, Dropout, GlobalPool, Layer, Linear};
 use super::store::Scope;
 use crate::{Error, Result};
 
@@ -13,7 +14,8 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum HeadKind {
-    /// One linear layer.
+    /// One linear layer; on a network whose features are a map, the source's own form of it: a 1×1 convolution, a ReLU,
+    /// and the mean over all positions.
     #[default]
     Linear,
     /// Two linear layers with a ReLU and dropout between them.
@@ -27,14 +29,15 @@ pub enum HeadKind {
 #[derive(Debug)]
 pub struct Head {
     kind: HeadKind,
-    dropout: f64,
+    dropout: Dropout,
     layers: Layers,
 }
 
 #[derive(Debug)]
 enum Layers {
     Linear(Linear),
-    Mlp(Linear, Linear),
+    Convolution(Conv2d),
+    Mlp(Linear, Dropout, Linear),
     Prototype { weight: Tensor, scale: Tensor },
 }
 
@@ -46,16 +49,28 @@ const HIDDEN: i64 = 512;
 impl Head {
     /// A head of `kind` for `classes`; `dropout` is the share of features dropped in training.
     ///
-    /// Linear: `weight: [classes, features]`, `bias: [classes]`; MLP: `0.weight: [512, features]`, `0.bias`,
+    /// Linear: `weight: [classes, features]`, `bias: [classes]`, or on a map `weight: [classes, features, 1, 1]`; MLP: `0.weight: [512, features]`, `0.bias`,
     /// `3.weight: [classes, 512]`, `3.bias`; prototype: `weight: [classes, features]`, `scale: []`.
     ///
     /// # Errors
     /// What libtorch refuses.
-    pub fn new(scope: &Scope, kind: HeadKind, features: i64, classes: i64, dropout: f64) -> Result<Self> {
+    pub fn new(
+        scope: &Scope,
+        kind: HeadKind,
+        form: FeatureForm,
+        features: i64,
+        classes: i64,
+        dropout: f64,
+    ) -> Result<Self> {
         let layers = match kind {
+            HeadKind::Linear if form == FeatureForm::Map => {
+                let config = ConvConfig::new(features, classes, 1).bias().init(Init::Normal(0.01));
+                Layers::Convolution(Conv2d::new(scope, config)?)
+            }
             HeadKind::Linear => Layers::Linear(Linear::new(scope, features, classes)?),
             HeadKind::Mlp => Layers::Mlp(
                 Linear::new(&scope.at(0), features, HIDDEN)?,
+                Dropout::new(scope, 0.5),
                 Linear::new(&scope.at(3), HIDDEN, classes)?, // 1 and 2 are the ReLU and the dropout
             ),
             HeadKind::Prototype => Layers::Prototype {
@@ -63,7 +78,7 @@ impl Head {
                 scale: scope.parameter("scale", &[], Init::Constant(COSINE_SCALE))?,
             },
         };
-        Ok(Self { kind, dropout, layers })
+        Ok(Self { kind, dropout: Dropout::new(scope, dropout), layers })
     }
 
     /// Which head this is.
@@ -75,7 +90,7 @@ impl Head {
     /// initial weights by Qi et al. 2018, "Low-shot learning with imprinted weights", eq. 4).
     ///
     /// # Shapes
-    /// `features: [N, F]` f32, `labels: [N]` i64
+    /// `features: [N, F]` or `[N, F, H, W]` f32, `labels: [N]` i64
     ///
     /// # Errors
     /// A head of another kind, or a class without a sample.
@@ -89,11 +104,16 @@ impl Head {
             if i64::try_from(one_hot.f_sum_dim_intlist(0, false, Kind::Float)?.f_min()?)? == 0 {
                 return Err(Error::Data("a class has no training image to make its prototype from".into()));
             }
-            let sums = one_hot.f_tr()?.f_matmul(&normalised(features)?)?; // [K, F]
+            let sums = one_hot.f_tr()?.f_matmul(&normalised(&pooled(features)?)?)?; // [K, F]
             weight.shallow_clone().f_copy_(&normalised(&sums)?)?;
             Ok(())
         })
     }
+}
+
+/// A vector per image.
+fn pooled(x: &Tensor) -> Result<Tensor> {
+    if x.dim() == 4 { GlobalPool.forward(x, false) } else { Ok(x.shallow_clone()) }
 }
 
 /// Rows of length one.
@@ -104,16 +124,19 @@ fn normalised(x: &Tensor) -> Result<Tensor> {
 
 impl Layer for Head {
     /// # Shapes
-    /// `x: [N, features]` → logits `[N, classes]`
+    /// `x: [N, features]` or `[N, features, H, W]` → logits `[N, classes]`
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         match &self.layers {
-            Layers::Linear(linear) => linear.forward(&x.f_dropout(self.dropout, train)?, train),
-            Layers::Mlp(first, second) => {
-                let hidden = first.forward(&x.f_dropout(self.dropout, train)?, train)?.f_relu()?;
-                second.forward(&hidden.f_dropout(0.5, train)?, train)
+            Layers::Linear(linear) => linear.forward(&self.dropout.forward(x, train)?, train),
+            Layers::Convolution(conv) => {
+                GlobalPool.forward(&conv.forward(&self.dropout.forward(x, train)?, train)?.f_relu_()?, train)
+            }
+            Layers::Mlp(first, dropout, second) => {
+                let hidden = first.forward(&self.dropout.forward(&pooled(x)?, train)?, train)?.f_relu()?;
+                second.forward(&dropout.forward(&hidden, train)?, train)
             }
             Layers::Prototype { weight, scale } => {
-                Ok(normalised(x)?.f_matmul(&normalised(weight)?.f_tr()?)?.f_mul(scale)?)
+                Ok(normalised(&pooled(x)?)?.f_matmul(&normalised(weight)?.f_tr()?)?.f_mul(scale)?)
             }
         }
     }
@@ -125,8 +148,12 @@ mod tests {
     use crate::models::{Builder, Store};
 
     fn head(kind: HeadKind) -> Result<(Head, Store)> {
+        head_on(FeatureForm::Vector, kind)
+    }
+
+    fn head_on(form: FeatureForm, kind: HeadKind) -> Result<(Head, Store)> {
         let builder = Builder::new(tch::Device::Cpu);
-        let head = Head::new(&builder.root().at("fc"), kind, 3, 2, 0.0)?;
+        let head = Head::new(&builder.root().at("fc"), kind, form, 3, 2, 0.0)?;
         Ok((head, builder.finish()))
     }
 
@@ -165,6 +192,26 @@ mod tests {
         let message = |kind| head(kind).unwrap().0.imprint(&features, &labels).unwrap_err().to_string();
         assert!(message(HeadKind::Prototype).contains("no training image"));
         assert!(message(HeadKind::Linear).contains("prototype head"));
+        Ok(())
+    }
+
+    #[test]
+    fn on_a_map_the_linear_head_rectifies_each_position_and_the_others_see_its_mean() -> Result<()> {
+        let map = Tensor::arange(2 * 3 * 2 * 2, (Kind::Float, tch::Device::Cpu)).sin().reshape([2, 3, 2, 2]);
+        let mean = GlobalPool.forward(&map, false)?;
+        for kind in [HeadKind::Mlp, HeadKind::Prototype] {
+            let (head, _) = head_on(FeatureForm::Map, kind)?;
+            assert_eq!(head.forward(&map, false)?, head.forward(&mean, false)?);
+        }
+        let (head, store) = head_on(FeatureForm::Map, HeadKind::Linear)?;
+        let weight = store.get("fc.weight").unwrap();
+        assert_eq!(weight.size(), [2, 3, 1, 1]);
+        let positions = map.flatten(2, -1).transpose(1, 2).matmul(&weight.reshape([2, 3]).tr()); // [N, HW, K]
+        let expected = positions.relu().mean_dim([1i64].as_slice(), false, Kind::Float);
+        assert!(head.forward(&map, false)?.allclose(&expected, 1e-6, 1e-8, false));
+        let (prototypes, store) = head_on(FeatureForm::Map, HeadKind::Prototype)?;
+        prototypes.imprint(&map, &Tensor::from_slice(&[0i64, 1]))?;
+        assert!(store.get("fc.weight").unwrap().allclose(&normalised(&mean)?, 1e-5, 1e-7, false));
         Ok(())
     }
 

@@ -24,8 +24,23 @@ impl Init {
 
     /// He et al. 2015 for a ReLU network, keeping the variance of gradients: normal with σ = √(2/`fan_out`), where
     /// `fan_out` counts output channels × kernel area, as `kaiming_normal_(mode="fan_out")` does.
-    pub fn he_fan_out(out_channels: i64, kernel: i64) -> Self {
-        Self::Normal((2.0 / (out_channels * kernel * kernel) as f64).sqrt())
+    pub fn he_fan_out(out_channels: i64, area: i64) -> Self {
+        Self::Normal((2.0 / (out_channels * area) as f64).sqrt())
+    }
+
+    /// The same keeping the variance of activations: normal with σ = √(2/`fan_in`), as `kaiming_normal_`.
+    pub fn he_fan_in(fan_in: i64) -> Self {
+        Self::Normal((2.0 / fan_in as f64).sqrt())
+    }
+
+    /// The same with a uniform distribution, as `kaiming_uniform_`.
+    pub fn he_uniform(fan_in: i64) -> Self {
+        Self::Uniform((6.0 / fan_in as f64).sqrt())
+    }
+
+    /// Glorot & Bengio 2010: uniform in ±√(6/(`fan_in` + `fan_out`)), as `xavier_uniform_`.
+    pub fn glorot(fan_in: i64, fan_out: i64) -> Self {
+        Self::Uniform((6.0 / (fan_in + fan_out) as f64).sqrt())
     }
 
     /// A new f32 tensor on the CPU, drawn from libtorch's generator.

@@ -1,27 +1,37 @@
 //! From a source model to a model of one's own: backbones as named stages, heads, selectors, checkpoint formats.
 
+mod alexnet;
 pub mod architecture;
 mod backbone;
 mod blocks;
 pub mod cache;
 mod classifier;
+mod convnext;
+mod densenet;
+mod efficientnet;
 mod efficientnet_lite;
 pub mod formats;
 #[cfg(test)]
 mod goldens;
 mod head;
+mod inception;
 mod init;
 pub mod layers;
+mod mobilenet_v2;
+mod mobilenet_v3;
 pub mod names;
 mod recognise;
 pub mod registry;
 mod resnet;
 mod selector;
+mod squeezenet;
 mod store;
 pub mod transfer;
+mod vgg;
+mod vision_transformer;
 
-pub use architecture::{ARCHITECTURES, build};
-pub use backbone::{Backbone, Stage};
+pub use architecture::{architectures, build};
+pub use backbone::{Backbone, FeatureForm, Stage};
 #[cfg(test)]
 pub(crate) use classifier::tests::small as small_classifier;
 pub use classifier::{Classifier, Spec};

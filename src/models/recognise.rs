@@ -3,19 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use tch::Device;
-
 use super::formats::{LoadReport, StateDict, likely_architecture};
-use super::layers::Linear;
 use super::{Builder, architecture, registry};
 use crate::Result;
 
 /// Names of every source model's tensors, its own head included.
 fn names() -> Result<BTreeMap<&'static str, BTreeSet<String>>> {
     let of = |entry: &'static registry::SourceModel| {
-        let builder = Builder::new(Device::Cpu);
-        let backbone = architecture::build(&entry.architecture, &builder.root())?;
-        Linear::new(&builder.root().at(backbone.head_path), 1, 1)?;
+        let builder = Builder::skeleton();
+        architecture::with_source_head(&entry.architecture, &builder, entry.classes)?;
         let store = builder.finish();
         Ok((entry.name.as_str(), store.entries().map(|(name, _)| name.to_string()).collect()))
     };

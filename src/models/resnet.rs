@@ -1,4 +1,7 @@
-//! Residual networks (He et al. 2016, "Deep residual learning for image recognition"): ResNet-18, 34, 50, 101, 152.
+//! Residual networks: ResNet-18, 34, 50, 101, 152 (He et al. 2016, "Deep residual learning for image recognition"),
+//! ResNeXt (Xie et al. 2017, "Aggregated residual transformations for deep neural networks": `32x4d` has 32 groups of 4
+//! channels in a block of the first layer) and Wide ResNet (Zagoruyko & Komodakis 2016, "Wide residual networks": twice
+//! the channels in the 3×3 convolutions).
 //!
 //! Names, initial values and geometry are torchvision's, so its checkpoints load as they are. *Differences from the
 //! paper:* a bottleneck strides in its 3×3 convolution, not in its first 1×1 (torchvision's "v1.5").
@@ -8,10 +11,10 @@
 
 use tch::Tensor;
 
-use super::blocks::{Activation, ConvNorm, GlobalPool};
-use super::layers::{BatchNorm2d, Conv2d, ConvConfig, Layer, Sequential};
+use super::blocks::{Activation, ConvNorm, NormStyle};
+use super::layers::{Conv2d, ConvConfig, GlobalPool, Layer, MaxPool, Sequential};
 use super::store::Scope;
-use super::{Backbone, Init, Stage};
+use super::{Backbone, Stage};
 use crate::Result;
 
 /// The two kinds of residual block.
@@ -32,33 +35,58 @@ impl Kind {
     }
 }
 
-/// The depths that exist, with the number of blocks in each of the four layers (table 1 of the paper).
-fn design(name: &str) -> Option<(Kind, [usize; 4])> {
-    Some(match name {
-        "resnet18" => (Kind::Basic, [2, 2, 2, 2]),
-        "resnet34" => (Kind::Basic, [3, 4, 6, 3]),
-        "resnet50" => (Kind::Bottleneck, [3, 4, 6, 3]),
-        "resnet101" => (Kind::Bottleneck, [3, 4, 23, 3]),
-        "resnet152" => (Kind::Bottleneck, [3, 8, 36, 3]),
-        _ => return None,
-    })
+/// What tells the networks apart.
+#[derive(Clone, Copy)]
+struct Design {
+    name: &'static str,
+    kind: Kind,
+    /// Blocks in each of the four layers (table 1 of the paper).
+    depths: [usize; 4],
+    /// Groups of the 3×3 convolutions, and channels of each in the first layer.
+    groups: (i64, i64),
 }
 
-/// The names that [`build`] knows.
-pub(super) const NAMES: [&str; 5] = ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"];
+const fn plain(name: &'static str, kind: Kind, depths: [usize; 4]) -> Design {
+    Design { name, kind, depths, groups: (1, 64) }
+}
 
-/// The network of that name under `scope`, or `None` for a name that is none of these.
+const fn grouped(name: &'static str, depths: [usize; 4], groups: i64, channels: i64) -> Design {
+    Design { name, kind: Kind::Bottleneck, depths, groups: (groups, channels) }
+}
+
+const DESIGNS: [Design; 10] = [
+    plain("resnet18", Kind::Basic, [2, 2, 2, 2]),
+    plain("resnet34", Kind::Basic, [3, 4, 6, 3]),
+    plain("resnet50", Kind::Bottleneck, [3, 4, 6, 3]),
+    plain("resnet101", Kind::Bottleneck, [3, 4, 23, 3]),
+    plain("resnet152", Kind::Bottleneck, [3, 8, 36, 3]),
+    grouped("resnext50_32x4d", [3, 4, 6, 3], 32, 4),
+    grouped("resnext101_32x8d", [3, 4, 23, 3], 32, 8),
+    grouped("resnext101_64x4d", [3, 4, 23, 3], 64, 4),
+    grouped("wide_resnet50_2", [3, 4, 6, 3], 1, 128),
+    grouped("wide_resnet101_2", [3, 4, 23, 3], 1, 128),
+];
+
+/// The names that [`build`] knows.
+pub(super) const NAMES: [&str; DESIGNS.len()] = {
+    let mut names = [""; DESIGNS.len()];
+    let mut number = 0;
+    while number < names.len() {
+        names[number] = DESIGNS[number].name;
+        number += 1;
+    }
+    names
+};
+
+/// The network of that number in [`NAMES`] under `scope`.
 ///
 /// # Shapes
 /// `x: [N, 3, H, W]` → features `[N, 512]` (18, 34) or `[N, 2048]`
-pub(super) fn build(name: &str, scope: &Scope) -> Option<Result<Backbone>> {
-    let (kind, depths) = design(name)?;
-    Some(assemble(name, scope, kind, depths))
-}
-
-fn assemble(name: &str, scope: &Scope, kind: Kind, depths: [usize; 4]) -> Result<Backbone> {
+pub(super) fn build(number: usize, scope: &Scope) -> Result<Backbone> {
+    let design @ Design { name, kind, depths, .. } = DESIGNS[number];
     let stem = conv_norm(scope, "conv1", "bn1", ConvConfig::new(3, 64, 7).stride(2), Activation::Relu)?;
-    let mut stages = vec![Stage::new("stem", &["conv1", "bn1"], Sequential(vec![Box::new(stem), Box::new(MaxPool)]))];
+    let pool = MaxPool { padding: 1, ..MaxPool::new(3, 2) };
+    let mut stages = vec![Stage::new("stem", &["conv1", "bn1"], Sequential(vec![Box::new(stem), Box::new(pool)]))];
     let mut inputs = 64;
     for (number, depth) in depths.into_iter().enumerate() {
         let layer = format!("layer{}", number + 1);
@@ -66,7 +94,7 @@ fn assemble(name: &str, scope: &Scope, kind: Kind, depths: [usize; 4]) -> Result
         let mut blocks: Vec<Box<dyn Layer>> = vec![];
         for block in 0..depth {
             let stride = if block == 0 && number > 0 { 2 } else { 1 };
-            blocks.push(Box::new(Residual::new(&scope.at(&layer).at(block), kind, inputs, width, stride)?));
+            blocks.push(Box::new(Residual::new(&scope.at(&layer).at(block), design, inputs, width, stride)?));
             inputs = width * kind.expansion();
         }
         if number == depths.len() - 1 {
@@ -74,7 +102,7 @@ fn assemble(name: &str, scope: &Scope, kind: Kind, depths: [usize; 4]) -> Result
         }
         stages.push(Stage::new(layer.as_str(), &[&layer], Sequential(blocks)));
     }
-    Ok(Backbone { architecture: name.to_string(), stages, features: inputs, head_path: "fc", dropout: 0.0 })
+    Ok(Backbone::new(name, stages, inputs, "fc"))
 }
 
 /// `x ↦ ReLU(F(x) + shortcut(x))` (equations 1 and 2 of the paper).
@@ -85,14 +113,16 @@ struct Residual {
 }
 
 impl Residual {
-    fn new(scope: &Scope, kind: Kind, inputs: i64, width: i64, stride: i64) -> Result<Self> {
+    fn new(scope: &Scope, design: Design, inputs: i64, width: i64, stride: i64) -> Result<Self> {
+        let Design { kind, groups: (groups, channels), .. } = design;
         let outputs = width * kind.expansion();
+        let inner = width * channels / 64 * groups;
         let convolutions = match kind {
             Kind::Basic => vec![ConvConfig::new(inputs, width, 3).stride(stride), ConvConfig::new(width, width, 3)],
             Kind::Bottleneck => vec![
-                ConvConfig::new(inputs, width, 1),
-                ConvConfig::new(width, width, 3).stride(stride),
-                ConvConfig::new(width, outputs, 1),
+                ConvConfig::new(inputs, inner, 1),
+                ConvConfig { groups, ..ConvConfig::new(inner, inner, 3).stride(stride) },
+                ConvConfig::new(inner, outputs, 1),
             ],
         };
         let last = convolutions.len();
@@ -123,19 +153,7 @@ impl Layer for Residual {
     }
 }
 
-/// The stem's maximum over 3×3 with stride 2.
-struct MaxPool;
-
-impl Layer for MaxPool {
-    /// # Shapes
-    /// `x: [N, C, H, W]` → `[N, C, H / 2, W / 2]`
-    fn forward(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
-        Ok(x.f_max_pool2d([3; 2], [2; 2], [1; 2], [1; 2], false)?)
-    }
-}
-
 fn conv_norm(scope: &Scope, conv: &str, norm: &str, config: ConvConfig, activation: Activation) -> Result<ConvNorm> {
-    let init = Some(Init::he_fan_out(config.outputs, config.kernel));
-    let conv = Conv2d::new(&scope.at(conv), ConvConfig { init, ..config })?;
-    Ok(ConvNorm::new(conv, BatchNorm2d::new(&scope.at(norm), config.outputs)?, activation))
+    let conv = Conv2d::new(&scope.at(conv), config.he_fan_out())?;
+    Ok(ConvNorm::new(conv, NormStyle::PYTORCH.layer(&scope.at(norm), config.outputs)?, activation))
 }

@@ -26,7 +26,9 @@ impl Outline {
         head_path: &str,
         names: impl Iterator<Item = String>,
     ) -> Self {
-        let under = |name: &str, path: &str| name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
+        let under = |name: &str, path: &str| {
+            name.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
         let mut outline = Self { stages: vec![], head: vec![] };
         outline.stages.extend(stages.iter().map(|(stage, _)| (stage.clone(), vec![])));
         for name in names {

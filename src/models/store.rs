@@ -170,12 +170,26 @@ impl Store {
 #[derive(Debug)]
 pub struct Builder {
     store: RefCell<Store>,
+    deterministic: bool,
+    /// Every tensor is one number in the shape of many.
+    skeleton: bool,
 }
 
 impl Builder {
     /// An empty builder; initial values are drawn from libtorch's generator (see [`tch::manual_seed`]).
     pub fn new(device: Device) -> Self {
-        Self { store: RefCell::new(Store { entries: BTreeMap::new(), norms: BTreeMap::new(), device }) }
+        let store = RefCell::new(Store { entries: BTreeMap::new(), norms: BTreeMap::new(), device });
+        Self { store, deterministic: false, skeleton: false }
+    }
+
+    /// For names and shapes alone: tensors take neither memory nor time, and none of their values means anything.
+    pub fn skeleton() -> Self {
+        Self { skeleton: true, ..Self::new(Device::Cpu) }
+    }
+
+    /// A network that draws nothing in training: no dropout, no stochastic depth. For comparisons.
+    pub fn deterministic(self) -> Self {
+        Self { deterministic: true, ..self }
     }
 
     /// The root of all paths.
@@ -214,8 +228,11 @@ impl Scope<'_> {
     /// What libtorch refuses, as when memory runs out.
     pub fn parameter(&self, name: &str, shape: &[i64], init: Init) -> Result<Tensor> {
         let device = self.builder.store.borrow().device;
-        let tensor = init.tensor(shape)?.f_to_device(device)?.set_requires_grad(true);
-        self.insert(name, tensor, Role::Parameter)
+        let tensor = match self.builder.skeleton {
+            true => Tensor::f_zeros([0i64; 0], (Kind::Float, device))?.f_expand(shape, false)?,
+            false => init.tensor(shape)?.f_to_device(device)?,
+        };
+        self.insert(name, tensor.set_requires_grad(true), Role::Parameter)
     }
 
     /// A new buffer `self.name` with these values.
@@ -225,6 +242,11 @@ impl Scope<'_> {
     pub fn buffer(&self, name: &str, shape: &[i64], value: f64, kind: Kind) -> Result<Tensor> {
         let device = self.builder.store.borrow().device;
         self.insert(name, Tensor::f_full(shape, value, (kind, device))?, Role::Buffer)
+    }
+
+    /// The rate at which a layer here drops: the one that is asked for, or 0 in a deterministic network.
+    pub fn drop_rate(&self, rate: f64) -> f64 {
+        if self.builder.deterministic { 0.0 } else { rate }
     }
 
     /// Enters this path as a batch-norm layer; the switch says whether its statistics are held.

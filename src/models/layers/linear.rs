@@ -1,0 +1,43 @@
+//! Linear maps.
+
+use tch::Tensor;
+
+use super::Layer;
+use crate::Result;
+use crate::models::Init;
+use crate::models::store::Scope;
+
+/// A linear map with bias.
+#[derive(Debug)]
+pub struct Linear {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Linear {
+    /// `weight: [outputs, inputs]`, `bias: [outputs]`, which start as those of `nn.Linear`.
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn new(scope: &Scope, inputs: i64, outputs: i64) -> Result<Self> {
+        let init = Init::default_for(inputs);
+        Self::with(scope, inputs, outputs, init, init)
+    }
+
+    /// The same with another start of the weight and of the bias.
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn with(scope: &Scope, inputs: i64, outputs: i64, weight: Init, bias: Init) -> Result<Self> {
+        let weight = scope.parameter("weight", &[outputs, inputs], weight)?;
+        Ok(Self { weight, bias: scope.parameter("bias", &[outputs], bias)? })
+    }
+}
+
+impl Layer for Linear {
+    /// # Shapes
+    /// `x: [N, …, inputs]` → `[N, …, outputs]`
+    fn forward(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
+        Ok(x.f_linear(&self.weight, Some(&self.bias))?)
+    }
+}

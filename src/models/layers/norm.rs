@@ -1,0 +1,93 @@
+//! Normalisation over a batch and over channels.
+
+use std::sync::atomic::Ordering;
+
+use tch::{Kind, Tensor};
+
+use super::Layer;
+use crate::Result;
+use crate::models::Init;
+use crate::models::store::{Scope, Switch};
+
+/// Batch normalisation over N, H and W (Ioffe & Szegedy 2015), whose statistics can be held.
+#[derive(Debug)]
+pub struct BatchNorm2d {
+    weight: Tensor,
+    bias: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    batches: Tensor,
+    momentum: f64,
+    eps: f64,
+    held: Switch,
+}
+
+impl BatchNorm2d {
+    /// With PyTorch's ε = 1e-5 and momentum 0.1.
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn new(scope: &Scope, channels: i64) -> Result<Self> {
+        Self::with(scope, channels, 1e-5, 0.1)
+    }
+
+    /// With an ε and a momentum: the weight that a new batch has in the running statistics.
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn with(scope: &Scope, channels: i64, eps: f64, momentum: f64) -> Result<Self> {
+        Ok(Self {
+            weight: scope.parameter("weight", &[channels], Init::Constant(1.0))?,
+            bias: scope.parameter("bias", &[channels], Init::Constant(0.0))?,
+            mean: scope.buffer("running_mean", &[channels], 0.0, Kind::Float)?,
+            variance: scope.buffer("running_var", &[channels], 1.0, Kind::Float)?,
+            batches: scope.buffer("num_batches_tracked", &[], 0.0, Kind::Int64)?,
+            momentum,
+            eps,
+            held: scope.norm_layer(),
+        })
+    }
+}
+
+impl Layer for BatchNorm2d {
+    /// # Shapes
+    /// `x: [N, C, H, W]` → `[N, C, H, W]`
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let train = train && !self.held.load(Ordering::Relaxed);
+        if train {
+            let _same = tch::no_grad(|| self.batches.shallow_clone().f_add_scalar_(1))?;
+        }
+        let Self { weight, bias, mean, variance, momentum, eps, .. } = self;
+        let cudnn = true;
+        Ok(x.f_batch_norm(Some(weight), Some(bias), Some(mean), Some(variance), train, *momentum, *eps, cudnn)?)
+    }
+}
+
+/// Layer normalisation over the last axis (Ba et al. 2016).
+#[derive(Debug)]
+pub struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+    channels: i64,
+    eps: f64,
+}
+
+impl LayerNorm {
+    /// `weight: [channels]`, `bias: [channels]`.
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn new(scope: &Scope, channels: i64, eps: f64) -> Result<Self> {
+        let weight = scope.parameter("weight", &[channels], Init::Constant(1.0))?;
+        Ok(Self { weight, bias: scope.parameter("bias", &[channels], Init::Constant(0.0))?, channels, eps })
+    }
+}
+
+impl Layer for LayerNorm {
+    /// # Shapes
+    /// `x: [N, …, C]` → `[N, …, C]`
+    fn forward(&self, x: &Tensor, _train: bool) -> Result<Tensor> {
+        let cudnn = true;
+        Ok(x.f_layer_norm([self.channels], Some(&self.weight), Some(&self.bias), self.eps, cudnn)?)
+    }
+}
