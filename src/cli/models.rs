@@ -1,8 +1,11 @@
-//! `regraft models`: which source models there are, what each is made of, and fetching their weights.
+//! `regraft models`: which source models there are, what each is made of, fetching their weights, and measuring them.
+
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use self::verify::VerifyArgs;
 use super::output::{self, print, print_json};
 use crate::Result;
 use crate::models::cache::Cache;
@@ -12,7 +15,7 @@ use crate::report::{Align, Table, format};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-/// List, show or fetch the source models.
+/// List, show, fetch or measure the source models.
 #[derive(Debug, Clone, Args)]
 pub struct ModelsArgs {
     #[command(subcommand)]
@@ -41,17 +44,20 @@ enum Command {
         #[arg(required = true)]
         names: Vec<String>,
     },
+    /// Measure a model's accuracy on labelled images of ImageNet, beside the published one
+    Verify(VerifyArgs),
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// An unknown name, or weights that cannot be fetched.
+/// An unknown name, weights that cannot be fetched, or images that cannot be read.
 pub fn run(args: &ModelsArgs) -> anyhow::Result<ExitCode> {
     match args.command.as_ref().unwrap_or(&Command::List { json: false }) {
         Command::List { json } => list(*json)?,
         Command::Show { name, json } => show(registry::find(name)?, *json)?,
         Command::Fetch { names } => fetch(names)?,
+        Command::Verify(args) => verify::run(args)?,
     }
     Ok(ExitCode::SUCCESS)
 }

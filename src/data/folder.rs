@@ -78,7 +78,7 @@ impl FolderSet {
     }
 
     fn list(root: &Path, folders: &[String], classes: Vec<String>) -> Result<Self> {
-        let mut set = Self { classes, images: Vec::new(), left_out: BTreeMap::new() };
+        let mut set = Self::empty(classes);
         for folder in folders {
             let label = set.classes.iter().position(|class| class == folder);
             let label = label.ok_or_else(|| Error::file(root.join(folder), "is none of the classes"))?;
@@ -87,8 +87,18 @@ impl FolderSet {
         Ok(set)
     }
 
+    /// Without an image yet.
+    pub(super) fn empty(classes: Vec<String>) -> Self {
+        Self { classes, images: Vec::new(), left_out: BTreeMap::new() }
+    }
+
+    /// Adds one image.
+    pub(super) fn push(&mut self, image: PathBuf, label: usize) {
+        self.images.push((image, label));
+    }
+
     /// Adds the images in `folder` and below it; `above` are the folders on the way here.
-    fn add(&mut self, folder: &Path, label: usize, above: &mut Vec<PathBuf>) -> Result<()> {
+    pub(super) fn add(&mut self, folder: &Path, label: usize, above: &mut Vec<PathBuf>) -> Result<()> {
         let real = folder.canonicalize().map_err(Error::io(folder, "cannot open the folder"))?;
         if above.contains(&real) {
             return Err(Error::file(folder, "links back to a folder that it lies in; remove the link"));
@@ -99,7 +109,7 @@ impl FolderSet {
             if entry.is_folder {
                 self.add(&entry.path, label, above)?;
             } else if is_image(&entry.path) {
-                self.images.push((entry.path, label));
+                self.push(entry.path, label);
             } else {
                 *self.left_out.entry(ending.map_or("without ending".into(), |e| format!(".{e}"))).or_default() += 1;
             }
@@ -169,13 +179,14 @@ pub(super) fn loose_images(root: &Path) -> Result<usize> {
     Ok(entries(root)?.iter().filter(|entry| !entry.is_folder && is_image(&entry.path)).count())
 }
 
-struct Entry {
-    path: PathBuf,
-    is_folder: bool,
+/// A file or folder in a folder.
+pub(super) struct Entry {
+    pub(super) path: PathBuf,
+    pub(super) is_folder: bool,
 }
 
 /// What lies in `folder` and is not hidden, sorted by name.
-fn entries(folder: &Path) -> Result<Vec<Entry>> {
+pub(super) fn entries(folder: &Path) -> Result<Vec<Entry>> {
     const ACTION: &str = "cannot list the folder";
     match std::fs::metadata(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -205,12 +216,12 @@ fn ending(path: &Path) -> Option<String> {
     path.extension().map(|ending| ending.to_string_lossy().to_lowercase())
 }
 
-fn is_image(path: &Path) -> bool {
+pub(super) fn is_image(path: &Path) -> bool {
     ending(path).is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
 }
 
 /// The first few of many names, for a message.
-fn some_of(names: &[String]) -> String {
+pub(super) fn some_of(names: &[String]) -> String {
     const SHOWN: usize = 5;
     let more = if names.len() > SHOWN { ", …" } else { "" };
     names[..names.len().min(SHOWN)].join(", ") + more

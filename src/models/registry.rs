@@ -107,6 +107,12 @@ pub fn imagenet_classes() -> &'static [&'static str] {
     CLASSES.get_or_init(|| include_str!("../../models/imagenet-classes.txt").lines().collect())
 }
 
+/// The WordNet ids of the same classes, in the same order: sorted, as the ids number the classes.
+pub fn imagenet_wnids() -> &'static [&'static str] {
+    static IDS: OnceLock<Vec<&'static str>> = OnceLock::new();
+    IDS.get_or_init(|| include_str!("../../models/imagenet-wnids.txt").lines().collect())
+}
+
 impl SourceModel {
     /// Where the weights come from.
     ///
@@ -168,6 +174,10 @@ mod tests {
         assert_eq!((classes.len(), classes[0], classes[999]), (1000, "tench", "toilet tissue"));
         assert_eq!(classes.iter().collect::<BTreeSet<_>>().len(), 1000);
         assert!(classes.iter().all(|name| !name.trim().is_empty()));
+        let ids = imagenet_wnids();
+        assert!(ids.len() == 1000 && ids.is_sorted_by(|a, b| a < b));
+        assert!(ids.iter().all(|id| id.len() == 9 && id.starts_with('n') && id[1..].parse::<u32>().is_ok()));
+        assert_eq!((ids[0], ids[2], ids[999]), ("n01440764", "n01484850", "n15075141")); // tench, great white shark, …
     }
 
     #[test]
