@@ -62,3 +62,17 @@ pub(super) fn build(number: usize, scope: &Scope) -> Result<Backbone> {
     let backbone = Backbone::new(NAMES[number], stages, FEATURES, "fc");
     Ok(Backbone { dropout: 0.5, ignored: &["AuxLogits"], ..backbone })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Builder, build};
+    use super::*;
+
+    #[test]
+    fn the_auxiliary_classifier_of_a_checkpoint_is_left_out() -> Result<()> {
+        let backbone = build("inception_v3", &Builder::skeleton().root())?;
+        assert!(backbone.ignores("AuxLogits.conv0.conv.weight") && backbone.ignores("AuxLogits.fc.bias"));
+        assert!(!backbone.ignores("fc.bias") && !backbone.ignores("AuxLogits2.fc.bias"));
+        Ok(())
+    }
+}
