@@ -37,6 +37,7 @@ CONVNEXTS = {"tiny": ([3, 3, 9, 3], 96), "small": ([3, 3, 27, 3], 96), "base": (
              "large": ([3, 3, 27, 3], 192)}
 TIMM = {"mobilenet_v2": "mobilenetv2_100", "mobilenet_v3_large": "mobilenetv3_large_100",
         "mobilenet_v3_small": "mobilenetv3_small_100", "vit_b_16": "vit_base_patch16_224"}
+TIMM |= {f"efficientnet_lite{n}": f"tf_efficientnet_lite{n}" for n in range(5)}  # the padding of the original
 # libraries that use torchvision's own names; asserted, and then of no more interest
 SAME = ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d", "resnext101_32x8d",
         "resnext101_64x4d", "wide_resnet50_2", "wide_resnet101_2", "densenet121", "densenet161", "densenet169",
@@ -52,7 +53,7 @@ CASES += [(f"convnext_{size}", library) for size in CONVNEXTS
           for library in ("timm", "facebookresearch/ConvNeXt", "transformers")]
 CASES += [("vit_b_16", library) for library in ("timm", "legacy torchvision", "transformers")]
 MEASURED = ["vgg11_bn", "resnet18", "resnet50", "densenet121", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small",
-            "efficientnet_b0", "efficientnet_b5", "efficientnet_lite0", "convnext_tiny", "vit_b_16"]
+            "efficientnet_b0", "efficientnet_lite0", "convnext_tiny", "vit_b_16"]
 
 
 def ours(network):
@@ -193,9 +194,11 @@ def like_torchvision(model, other):
                 setattr(module, pad, torch.nn.Identity())
                 conv.padding = ((conv.kernel_size[0] - 1) // 2,) * 2
                 conv._reversed_padding_repeated_twice = [conv.padding[0]] * 4
-        if getattr(getattr(module, "config", None), "tf_padding", False):
+        if hasattr(module, "convolution") and hasattr(getattr(module, "config", None), "tf_padding"):
             padded.append("tf_padding")
-            module.config.tf_padding = False
+            module.convolution.padding = ((module.convolution.kernel_size[0] - 1) // 2,) * 2
+    if "tf_padding" in padded:
+        model.config.tf_padding = False
     return eps, bool(padded)
 
 
@@ -203,6 +206,9 @@ def like_torchvision(model, other):
 def weights(folder):
     folder.mkdir(parents=True, exist_ok=True)
     for number, (network, library) in enumerate(case for case in CASES if case[0] in MEASURED):
+        case = f"{network}@{library.replace('/', '+')}"
+        if (folder / f"{case}.answers.safetensors").exists():
+            continue  # made before
         torch.manual_seed(number)
         model = theirs(network, library)
         for name, parameter in model.named_parameters():
@@ -214,7 +220,6 @@ def weights(folder):
         answers = {"images": x, "as it is": logits(model, x)}
         eps, padded = like_torchvision(model, ours(network))
         answers["like torchvision"] = logits(model.eval(), x)
-        case = f"{network}@{library.replace('/', '+')}"
         save_file(state, folder / f"{case}.theirs.safetensors")
         save_file(answers, folder / f"{case}.answers.safetensors", {"eps": str(eps), "padded": str(padded)})
         print(case, eps, padded, flush=True)
