@@ -56,10 +56,6 @@ MEASURED = ["vgg11_bn", "resnet18", "resnet50", "densenet121", "mobilenet_v2", "
             "efficientnet_b0", "efficientnet_lite0", "convnext_tiny", "vit_b_16"]
 
 
-# what these start with makes no logits to speak of
-DULL = [("efficientnet_b0", "transformers"), ("vit_b_16", "legacy torchvision")]
-
-
 def ours(network):
     if "lite" in network:
         return efficientnet_lite_pytorch.EfficientNet.from_name(network.replace("_lite", "-lite"))
@@ -218,8 +214,6 @@ def weights(folder):
         for name, parameter in model.named_parameters():
             if "gamma" in name or "layer_scale" in name or "token" in name or "pos_embed" in name or "position" in name:
                 parameter.normal_(std=0.5)
-            elif (network, library) in DULL and parameter.dim() > 1:
-                torch.nn.init.kaiming_uniform_(parameter, a=5**0.5)
         settle(model, [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)])
         state = {name: tensor.contiguous() for name, tensor in in_files(network, library, model).items()}
         x = torch.randn(4, 3, 224, 224)
