@@ -46,8 +46,8 @@ pub fn open_imagenet(root: &Path, wnids: &[&str], classes: &[&str]) -> Result<Im
     if set.is_empty() {
         let found = match (unknown_folders.len(), unknown_images) {
             (0, 0) => "it is empty".to_string(),
-            (0, images) => format!("found {images} images, none with a WordNet id in its name"),
-            (folders, _) => format!("found {folders} folders ({})", some_of(&unknown_folders)),
+            (0, images) => format!("found {images} image(s), none with a WordNet id in its name"),
+            (folders, _) => format!("found {folders} folder(s) ({})", some_of(&unknown_folders)),
         };
         return Err(Error::file(
             root,
@@ -120,8 +120,8 @@ mod tests {
     #[test]
     fn without_any_known_class_the_error_says_what_was_found() {
         let message = |files: &[&str]| open(files).err().unwrap().to_string();
-        assert!(message(&["trout/1.jpg", "pike/1.jpg"]).contains("2 folders (pike, trout)"));
-        assert!(message(&["1.jpg"]).contains("1 images, none with a WordNet id"));
+        assert!(message(&["trout/1.jpg", "pike/1.jpg"]).contains("2 folder(s) (pike, trout)"));
+        assert!(message(&["1.jpg"]).contains("1 image(s), none with a WordNet id"));
         assert!(message(&["tench/notes.txt"]).contains("expected folders named by WordNet id"));
         assert!(open_imagenet(Path::new("/nowhere"), &IDS, &CLASSES).err().unwrap().to_string().contains("no such"));
     }

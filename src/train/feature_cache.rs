@@ -27,7 +27,7 @@ const NAME: &str = "features";
 /// Features of every image of `set`, in its order, on the device of the model.
 ///
 /// # Shapes
-/// → `[N, features]` f32
+/// → `[N, features]` f32, or `[N, features, H, W]` of a network whose features are a map
 ///
 /// # Errors
 /// An image that cannot be read, or what libtorch refuses. A cache that cannot be read or written is passed over with

@@ -30,7 +30,7 @@ pub fn logits(model: &Classifier, input: &Input, train: bool) -> Result<Tensor> 
 /// Features of one batch, as the head gets them.
 ///
 /// # Shapes
-/// → `[N, features]`
+/// → `[N, features]`, or `[N, features, H, W]` of a network whose features are a map
 ///
 /// # Errors
 /// What libtorch refuses.
@@ -46,7 +46,7 @@ pub fn features(model: &Classifier, input: &Input) -> Result<Tensor> {
 /// What a model makes of every image of a source, in the source's order, with the labels.
 #[derive(Debug)]
 pub struct Outputs {
-    /// `[N, classes]` or `[N, features]`, f32.
+    /// `[N, classes]`, `[N, features]` or `[N, features, H, W]`, f32.
     pub values: Tensor,
     /// `[N] i64` on the CPU.
     pub labels: Tensor,

@@ -22,7 +22,7 @@ pub struct LabelledBatch {
 pub enum Input {
     /// `[N, H, W, 3] u8` on the CPU.
     Images(Tensor),
-    /// `[N, features] f32` on the device of the model.
+    /// `[N, features] f32`, or `[N, features, H, W]` where they are a map, on the device of the model.
     Features(Tensor),
 }
 

@@ -119,10 +119,10 @@ fn render(verified: &Verified) -> String {
         let folders = &verified.unknown_folders;
         let (count, shown) = (folders.len(), folders[..folders.len().min(5)].join(", "));
         let more = if count > 5 { ", …" } else { "" };
-        text += &format!("left out: {count} folders that name no class of ImageNet ({shown}{more})\n");
+        text += &format!("left out: {count} folder(s) that name no class of ImageNet ({shown}{more})\n");
     }
     if verified.unknown_images > 0 {
-        text += &format!("left out: {} images without a WordNet id in their name\n", verified.unknown_images);
+        text += &format!("left out: {} image(s) without a WordNet id in their name\n", verified.unknown_images);
     }
     text
 }

@@ -19,7 +19,6 @@ from safetensors.torch import save_file
 from networks import build, logits, parameters, state
 
 ROOT = pathlib.Path(__file__).parents[3]
-BATCH = 2
 
 
 def randomise(model):
@@ -32,18 +31,19 @@ def randomise(model):
 
 def write(name, size, file):
     torch.manual_seed(0)
+    batch = 2 if size < 400 else 1  # for the memory
     model = build(name, 1000, size).train()
     with torch.no_grad():
         randomise(model)
         for module in model.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.usual, module.momentum = module.momentum, 1.0
-        model(torch.randn(BATCH, 3, size, size))  # statistics that fit the weights
+        model(torch.randn(batch, 3, size, size))  # statistics that fit the weights
         for module in model.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.momentum = module.usual
         tensors = {key: tensor.clone() for key, tensor in state(model).items()}
-        images = torch.randn(BATCH, 3, size, size)
+        images = torch.randn(batch, 3, size, size)
         evaluated = model.eval()(images)
     trained = logits(model.train(), images)
     cotangent = torch.randn_like(trained)
