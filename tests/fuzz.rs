@@ -17,7 +17,7 @@ fn damaged_files_of_every_format_are_read_or_refused_in_one_line() {
     let path = scratch.path().join("damaged");
     for format in mutate::FORMATS {
         let seeds: Vec<_> = seeds.iter().filter(|seed| seed.format == format).collect();
-        assert!(seeds.iter().all(|seed| !seed.name.is_empty()) && !seeds.is_empty(), "{format}");
+        assert!(!seeds.is_empty(), "{format}");
         let mut rng = ChaCha8Rng::seed_from_u64(7);
         for _ in 0..300 {
             std::fs::write(&path, mutate::mutate(&seeds, &mut rng)).unwrap();

@@ -80,7 +80,10 @@ fn views_of_one_storage_share_its_memory() {
         let _ = state.tensors["whole"].shallow_clone().fill_(7.0);
         assert_eq!(f64::try_from(state.tensors["tail"].sum(tch::Kind::Double)).unwrap(), 28.0, "{file}");
         assert_eq!(f64::try_from(state.tensors["transposed"].min()).unwrap(), 7.0, "{file}");
-        assert_eq!((state.tensors["transposed"].size(), state.tensors["transposed"].stride()), (vec![6, 4], vec![1, 6]));
+        assert_eq!(
+            (state.tensors["transposed"].size(), state.tensors["transposed"].stride()),
+            (vec![6, 4], vec![1, 6])
+        );
     }
 }
 

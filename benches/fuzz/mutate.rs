@@ -14,8 +14,6 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 pub struct Seed {
     /// The format, for the statistics.
     pub format: &'static str,
-    /// The name of the file, which says nothing to the readers.
-    pub name: String,
     /// The whole file.
     pub bytes: Vec<u8>,
     /// Its entries, if it is a zip archive.
@@ -74,9 +72,8 @@ pub fn seeds(goldens: &Path, scratch: &Path) -> Vec<Seed> {
     let mut seeds = Vec::new();
     let mut add = |path: &Path, format: &'static str| {
         let bytes = std::fs::read(path).unwrap();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let entries = entries(&bytes);
-        seeds.push(Seed { format, name, bytes, entries });
+        seeds.push(Seed { format, bytes, entries });
     };
     let mut files: Vec<_> = std::fs::read_dir(goldens).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();

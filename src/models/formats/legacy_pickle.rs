@@ -39,10 +39,11 @@ pub(super) fn read(file: &File, length: u64) -> Parse<Contents> {
     });
     let keys = keys.collect::<Result<Vec<usize>, _>>().map_err(|reason| format!("{reason}: it is damaged"))?;
     let selection = unnest::select(&pickled, &mut budget)?;
+    let storages = pickled.into_storages();
     let wanted = Wanted::new(&selection.tensors);
     let (mut tensors, mut missing) = (BTreeMap::new(), wanted.storages().collect::<BTreeSet<_>>());
     for storage in keys {
-        let described = &pickled.arena.storages[storage];
+        let described = &storages[storage];
         let elements = u64::from_le_bytes(input.array()?);
         if elements != described.elements {
             let (key, claimed) = (quote(&described.key), described.elements);
@@ -51,7 +52,7 @@ pub(super) fn read(file: &File, length: u64) -> Parse<Contents> {
         let bytes = described.bytes()?;
         input.require(bytes)?;
         if wanted.contains(storage) {
-            wanted.build(storage, &pickled.arena, &mut budget, &mut tensors, |shape, kind| {
+            wanted.build(storage, &storages, &mut budget, &mut tensors, |shape, kind| {
                 native::read_at(file, input.position(), shape, kind, |_| ()).map_err(|error| error.to_string())
             })?;
         }
@@ -59,9 +60,7 @@ pub(super) fn read(file: &File, length: u64) -> Parse<Contents> {
         missing.remove(&storage);
     }
     match missing.first() {
-        Some(&storage) => {
-            Err(format!("has no data for storage {}: it is damaged", quote(&pickled.arena.storages[storage].key)))
-        }
+        Some(&storage) => Err(format!("has no data for storage {}: it is damaged", quote(&storages[storage].key))),
         None => Ok(Contents { tensors, notes: selection.notes, ..Contents::default() }),
     }
 }

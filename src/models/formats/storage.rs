@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tch::{Kind, Tensor};
 
 use super::budget::Budget;
-use super::pickle::{Arena, Parse, Storage, View, quote};
+use super::pickle::{Parse, Storage, View, quote};
 
 /// The tensors that are wanted from one file, by the storage that holds them.
 pub(super) struct Wanted<'a> {
@@ -14,7 +14,7 @@ pub(super) struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     /// Sorts `tensors` by their storages.
-    pub fn new(tensors: &'a BTreeMap<String, &'a View>) -> Self {
+    pub fn new(tensors: &'a BTreeMap<String, View>) -> Self {
         let mut by_storage: BTreeMap<usize, Vec<(&str, &View)>> = BTreeMap::new();
         for (name, view) in tensors {
             by_storage.entry(view.storage).or_default().push((name, view));
@@ -37,12 +37,12 @@ impl<'a> Wanted<'a> {
     pub fn build(
         &self,
         storage: usize,
-        arena: &Arena,
+        storages: &[Storage],
         budget: &mut Budget,
         out: &mut BTreeMap<String, Tensor>,
         read: impl FnOnce(&[i64], Kind) -> Parse<Tensor>,
     ) -> Parse<()> {
-        let described = &arena.storages[storage];
+        let described = &storages[storage];
         let views = self.by_storage.get(&storage).map(Vec::as_slice).unwrap_or_default();
         for (name, view) in views {
             check(described, view).map_err(|reason| format!("tensor {}: {reason}", quote(name)))?;
@@ -140,11 +140,10 @@ mod tests {
     }
 
     fn build(views: &[View], file: u64) -> Parse<BTreeMap<String, Tensor>> {
-        let mut arena = Arena::new(Budget::of(file));
-        arena.add_storage(Storage { key: "0".into(), kind: Kind::Int16, elements: 6 })?;
-        let tensors = views.iter().enumerate().map(|(index, view)| (index.to_string(), view)).collect();
+        let storages = [Storage { key: "0".into(), kind: Kind::Int16, elements: 6 }];
+        let tensors = views.iter().enumerate().map(|(index, view)| (index.to_string(), view.clone())).collect();
         let mut out = BTreeMap::new();
-        Wanted::new(&tensors).build(0, &arena, &mut Budget::of(file), &mut out, |size, kind| {
+        Wanted::new(&tensors).build(0, &storages, &mut Budget::of(file), &mut out, |size, kind| {
             Ok(Tensor::arange(size[0], (kind, tch::Device::Cpu)))
         })?;
         Ok(out)

@@ -18,13 +18,13 @@ const PREFIXES: [&str; 3] = ["module.", "_orig_mod.", "model."];
 pub(super) const TENSOR_COST: u64 = 1024;
 
 /// The tensors of a pickle that form a state dict, and what was done to find them.
-pub(super) struct Selection<'a> {
-    pub tensors: BTreeMap<String, &'a View>,
+pub(super) struct Selection {
+    pub tensors: BTreeMap<String, View>,
     pub notes: Vec<String>,
 }
 
 /// Finds the state dict in `pickled`.
-pub(super) fn select<'a>(pickled: &'a Pickled, budget: &mut Budget) -> Parse<Selection<'a>> {
+pub(super) fn select(pickled: &Pickled, budget: &mut Budget) -> Parse<Selection> {
     let Pickled { root, arena } = pickled;
     let Some(top) = arena.dict(*root) else {
         return Err(format!(
@@ -57,7 +57,7 @@ pub(super) fn select<'a>(pickled: &'a Pickled, budget: &mut Budget) -> Parse<Sel
         match (arena.text(key), arena.tensor(value)) {
             (Some(key), Some(view)) => {
                 budget.take(TENSOR_COST + 2 * key.len() as u64 + 32 * view.size.len() as u64)?;
-                tensors.insert(key.to_string(), view);
+                tensors.insert(key.to_string(), view.clone());
             }
             _ => skipped += 1,
         }

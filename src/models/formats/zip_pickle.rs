@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use tch::Tensor;
 
 use super::budget::Budget;
-use super::pickle::{Arena, Dialect, Input, Parse, Pickled, View, run};
+use super::pickle::{Dialect, Input, Parse, Pickled, Storage, View, quote, run};
 use super::state_dict::Contents;
 use super::storage::Wanted;
 use super::unnest;
@@ -19,7 +19,8 @@ const MAX_PICKLE: u64 = 1 << 28;
 pub(super) fn read(archive: &Zip, folder: &str, budget: Budget) -> Parse<Contents> {
     let (pickled, mut budget) = unpickle(archive, folder, Dialect::TorchSave, budget)?;
     let selection = unnest::select(&pickled, &mut budget)?;
-    let tensors = tensors(archive, folder, &pickled.arena, &selection.tensors, &mut budget)?;
+    let storages = pickled.into_storages();
+    let tensors = tensors(archive, folder, &storages, &selection.tensors, &mut budget)?;
     Ok(Contents { tensors, notes: selection.notes, ..Contents::default() })
 }
 
@@ -44,22 +45,22 @@ pub(super) fn unpickle(archive: &Zip, folder: &str, dialect: Dialect, mut budget
 pub(super) fn tensors(
     archive: &Zip,
     folder: &str,
-    arena: &Arena,
-    wanted: &BTreeMap<String, &View>,
+    storages: &[Storage],
+    wanted: &BTreeMap<String, View>,
     budget: &mut Budget,
 ) -> Parse<BTreeMap<String, Tensor>> {
     let wanted = Wanted::new(wanted);
     let mut tensors = BTreeMap::new();
     for storage in wanted.storages() {
-        let described = &arena.storages[storage];
+        let described = &storages[storage];
         let (name, bytes) = (format!("{folder}data/{}", described.key), described.bytes()?);
         // the size is checked before the memory is asked for
         let actual = archive.size_of(&name)?;
         if actual != bytes {
-            let name = super::pickle::quote(&name);
+            let name = quote(&name);
             return Err(format!("claims {bytes} bytes for {name} but has {actual}: it is damaged"));
         }
-        wanted.build(storage, arena, budget, &mut tensors, |shape, kind| archive.tensor(&name, 0, shape, kind))?;
+        wanted.build(storage, storages, budget, &mut tensors, |shape, kind| archive.tensor(&name, 0, shape, kind))?;
     }
     Ok(tensors)
 }

@@ -178,5 +178,7 @@ fn tensor(arena: &mut Arena, arguments: &[Value], kind: Option<Kind>) -> Parse<V
         ));
     }
     arena.charge(size_of::<i64>() * 2 * size.len())?;
-    arena.add(Object::Tensor(View { storage: index, kind: kind.unwrap_or(stored), offset, size, stride }))
+    arena.charge(size_of::<View>())?;
+    let view = View { storage: index, kind: kind.unwrap_or(stored), offset, size, stride };
+    arena.add(Object::Tensor(Box::new(view)))
 }

@@ -36,6 +36,13 @@ pub(super) struct Pickled {
     pub arena: Arena,
 }
 
+impl Pickled {
+    /// The storages that the pickle describes. All else is freed, before the memory for the tensors is taken.
+    pub fn into_storages(self) -> Vec<Storage> {
+        self.arena.storages
+    }
+}
+
 /// A name out of a file, fit for one line of a message.
 pub(super) fn quote(name: &str) -> String {
     let shown: String = name.chars().take(80).flat_map(char::escape_debug).collect();

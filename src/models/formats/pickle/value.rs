@@ -47,7 +47,8 @@ pub(crate) enum Object {
         index: usize,
         offset: i64,
     },
-    Tensor(View),
+    /// Boxed: most objects of a pickle are smaller.
+    Tensor(Box<View>),
     /// Something harmless without content of interest: a device, a type.
     Other,
 }

@@ -100,13 +100,14 @@ fn read(zip: &Zip, folder: &str, mut budget: Budget) -> Parse<Archive> {
     if !code.has_methods && found.tensors.keys().any(|name| name.contains('|')) {
         found.restore_dots()?;
     }
-    let tensors = zip_pickle::tensors(zip, folder, &pickled.arena, &found.tensors, &mut budget)?;
+    let storages = pickled.into_storages();
+    let tensors = zip_pickle::tensors(zip, folder, &storages, &found.tensors, &mut budget)?;
     Ok(Archive {
         tensors,
         parameters: found.parameters,
         buffers: found.buffers,
         modules: found.modules,
-        custom_ops: code.custom_ops.iter().cloned().collect(),
+        custom_ops: code.custom_ops.into_iter().collect(),
         extra_files,
         has_code: code.has_methods,
         notes: found.notes,

@@ -16,8 +16,8 @@ const ATTRIBUTE_COST: u64 = 32;
 
 /// What was found in an archive.
 #[derive(Default)]
-pub(super) struct Found<'a> {
-    pub tensors: BTreeMap<String, &'a View>,
+pub(super) struct Found {
+    pub tensors: BTreeMap<String, View>,
     pub parameters: Vec<String>,
     pub buffers: Vec<String>,
     pub modules: Vec<Module>,
@@ -28,7 +28,7 @@ struct Walk<'a, 'b> {
     arena: &'a Arena,
     code: &'a Code,
     budget: &'b mut Budget,
-    found: Found<'a>,
+    found: Found,
     /// Modules that build their state with code of their own.
     opaque: Vec<String>,
     /// Whether a class does not say which of its tensors are buffers.
@@ -36,7 +36,7 @@ struct Walk<'a, 'b> {
 }
 
 /// Follows the modules from the root of `pickled`.
-pub(super) fn walk<'a>(pickled: &'a Pickled, code: &'a Code, budget: &mut Budget) -> Parse<Found<'a>> {
+pub(super) fn walk(pickled: &Pickled, code: &Code, budget: &mut Budget) -> Parse<Found> {
     let arena = &pickled.arena;
     let mut walk = Walk { arena, code, budget, found: Found::default(), opaque: Vec::new(), guessed: false };
     match instance(arena, pickled.root).and_then(|(class, state)| Some((class, walk.module_class(class)?, state))) {
@@ -113,9 +113,9 @@ impl<'a> Walk<'a, '_> {
         Ok(())
     }
 
-    fn keep(&mut self, name: String, view: &'a View, is_parameter: bool) -> Parse<()> {
+    fn keep(&mut self, name: String, view: &View, is_parameter: bool) -> Parse<()> {
         self.budget.take(TENSOR_COST + 4 * name.len() as u64 + 32 * view.size.len() as u64)?;
-        if self.found.tensors.insert(name.clone(), view).is_some() {
+        if self.found.tensors.insert(name.clone(), view.clone()).is_some() {
             return Err(format!("has two tensors called {}: it is damaged", quote(&name)));
         }
         let names = if is_parameter { &mut self.found.parameters } else { &mut self.found.buffers };
@@ -124,7 +124,7 @@ impl<'a> Walk<'a, '_> {
     }
 }
 
-impl Found<'_> {
+impl Found {
     /// Names of tch's `.ot` files have `|` where others have a dot, which no attribute may contain.
     pub fn restore_dots(&mut self) -> Parse<()> {
         let before = self.tensors.len();
