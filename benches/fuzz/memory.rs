@@ -1,4 +1,4 @@
-//! Counts what is allocated while one file is read: by Rust through the global allocator, by libtorch through
+//! Counts what is allocated while one file is read, and the time it takes: by Rust through the global allocator, by libtorch through
 //! `posix_memalign`, which the executable puts in front of the C library's.
 #![allow(unsafe_code)]
 
@@ -81,6 +81,13 @@ pub fn most(before: &Before) -> usize {
 fn in_use() -> usize {
     let facts = unsafe { libc::mallinfo2() };
     facts.uordblks + facts.hblkhd
+}
+
+/// How long this thread has computed, in seconds: what a busy machine takes from it does not count.
+pub fn thread_seconds() -> f64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 /// Whether libtorch's allocations are seen at all: a test of the trick above.
