@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The one libtorch that tch 0.24 is made for.
 const TORCH_VERSION: &str = "2.11.0";
-const SHIM: [&str; 3] = ["device", "error", "optim"];
+const SHIM: [&str; 6] = ["device", "error", "optim", "script", "script_surgery", "trace"];
 
 fn main() {
     // Set by torch-sys, and only for packages that depend on it directly.
@@ -35,7 +35,9 @@ fn compile_shim(include: &Path) {
     let mut build = cc::Build::new();
     build.cpp(true).std("c++17").warnings(false).flag("-Wall").flag("-O1");
     build.flag("-isystem").flag(include).flag("-isystem").flag(include.join("torch/csrc/api/include"));
-    println!("cargo:rerun-if-changed=src/native/shim.h");
+    for header in ["shim.h", "script.h"] {
+        println!("cargo:rerun-if-changed=src/native/{header}");
+    }
     for name in SHIM {
         let file = format!("src/native/{name}.cpp");
         println!("cargo:rerun-if-changed={file}");

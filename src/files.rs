@@ -22,6 +22,22 @@ pub fn write_atomically(
     write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
 ) -> Result<()> {
     let path = path.as_ref();
+    replace(path, |file| {
+        let mut buffered = BufWriter::with_capacity(1 << 16, file.as_file_mut());
+        write(&mut buffered).and_then(|()| buffered.flush()).map_err(Error::io(path, "cannot write"))
+    })
+}
+
+/// The same for what writes to a path of its own accord, as libtorch does: `write` is given the temporary file's.
+///
+/// # Errors
+/// As [`write_atomically`].
+pub fn write_path_atomically(path: impl AsRef<Path>, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let path = path.as_ref();
+    replace(path, |file| write(file.path()).map_err(|error| Error::file(path, format!("cannot write: {error}"))))
+}
+
+fn replace(path: &Path, write: impl FnOnce(&mut tempfile::NamedTempFile) -> Result<()>) -> Result<()> {
     if path.is_dir() || path.file_name().is_none() {
         return Err(Error::file(path, "is a folder; name a file to write"));
     }
@@ -36,14 +52,8 @@ pub fn write_atomically(
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     let mut file = builder.tempfile_in(folder).map_err(Error::io(path, "cannot write"))?;
-    let written = (|| {
-        let mut buffered = BufWriter::with_capacity(1 << 16, file.as_file_mut());
-        write(&mut buffered)?;
-        buffered.flush()?;
-        drop(buffered);
-        file.as_file().sync_all()
-    })();
-    written.map_err(Error::io(path, "cannot write"))?;
+    write(&mut file)?;
+    file.as_file().sync_all().map_err(Error::io(path, "cannot write"))?;
     file.persist(path).map_err(|failure| Error::io(path, "cannot write")(failure.error))?;
     #[cfg(unix)]
     {

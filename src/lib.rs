@@ -33,7 +33,7 @@
 //! options.data.data = Some(data);
 //! options.model.model = "resnet18".into();
 //! options.model.from_scratch = true; // leave this out to start from published weights
-//! options.model.image_size = Some(32);
+//! options.model.preprocessing.image_size = Some(32);
 //! options.fit.epochs = Some(1);
 //! options.machine.batch_size = 4;
 //! options.machine.device = DeviceChoice::Cpu;

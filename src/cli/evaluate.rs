@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::output;
-use crate::data::{LoaderOptions, open_for_evaluation};
+use crate::data::{LoaderOptions, PreprocessingOptions, open_for_evaluation};
 use crate::eval::Evaluation;
 use crate::models::Classifier;
 use crate::report::{evaluation_plots, evaluation_table};
@@ -17,8 +17,8 @@ use crate::train::{ImageSource, Precision, inference};
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  regraft evaluate --model runs/finetune-001 --data photos --plots report")]
 pub struct EvaluateArgs {
-    /// A run's folder or a model.safetensors
-    #[arg(long, value_name = "RUN|FILE")]
+    /// A run's folder, a model's file (also TorchScript), or a source model with its ImageNet classes
+    #[arg(long, value_name = "RUN|FILE|NAME")]
     model: PathBuf,
     /// Folder with one folder per class, named as the model's classes; of train/ and val/, val/ is taken
     #[arg(long, value_name = "FOLDER")]
@@ -26,6 +26,9 @@ pub struct EvaluateArgs {
     /// Writes confusion matrix, reliability plot and a gallery of mistakes to this folder
     #[arg(long, value_name = "FOLDER")]
     plots: Option<PathBuf>,
+    /// How images are made ready.
+    #[command(flatten, next_help_heading = "Images")]
+    preprocessing: PreprocessingOptions,
     /// Images in a batch
     #[arg(long, value_name = "IMAGES", default_value_t = 32)]
     batch_size: usize,
@@ -46,7 +49,7 @@ pub struct EvaluateArgs {
 /// A model or images that cannot be read, or classes that the model does not know.
 pub fn run(args: EvaluateArgs) -> anyhow::Result<ExitCode> {
     let device = args.device.resolve()?;
-    let model = Classifier::open(&args.model, device)?;
+    let model = Classifier::open(&args.model, device, &args.preprocessing)?;
     let images = open_for_evaluation(&args.data, &model.spec.classes)?;
     let loader = LoaderOptions { batch_size: args.batch_size, ..LoaderOptions::default() };
     let mut source = ImageSource::evaluation(&images, &model.spec.preprocessing, loader)?;

@@ -1,7 +1,7 @@
 //! `regraft inspect`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
@@ -11,7 +11,9 @@ use tch::Device;
 use super::output;
 use crate::data::Preprocessing;
 use crate::methods::both_labelled::finetune;
-use crate::models::formats::{StateDict, dtype_name};
+use crate::models::formats::torchscript::Archive;
+use crate::models::formats::{Format, StateDict, dtype_name};
+use crate::models::torchscript::{self, TorchScript};
 use crate::models::{Builder, Outline, Selector, Spec, Store, architecture, recognise, registry};
 use crate::report::{Align, Table, format};
 use crate::{Error, Result};
@@ -43,6 +45,8 @@ struct Report {
     format: String,
     architecture: Option<String>,
     description: Option<Spec>,
+    /// Of a TorchScript module: its class, and the operators it calls that libtorch does not have.
+    module: Option<ModuleReport>,
     parameters: u64,
     bytes: u64,
     dtypes: BTreeMap<&'static str, u64>,
@@ -50,6 +54,14 @@ struct Report {
     notes: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tensors: Vec<TensorReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct ModuleReport {
+    class: String,
+    saved_in_training_mode: bool,
+    custom_operators: Vec<String>,
+    extra_files: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -83,23 +95,37 @@ pub fn run(args: InspectArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn report(args: &InspectArgs) -> Result<Report> {
-    let by_name = args.file.to_str().and_then(|name| registry::find(name).ok());
-    let (dict, file) = match by_name.filter(|_| !args.file.exists()) {
+    let by_name = args.file.to_str().and_then(|name| registry::find(name).ok()).filter(|_| !args.file.exists());
+    let (dict, file) = match by_name {
         Some(entry) => (None, PathBuf::from(&entry.name)),
-        None if args.file.is_dir() => {
-            let file = args.file.join("model.safetensors");
+        None => {
+            let of_run = || ["model.safetensors", "model.pt"].map(|name| args.file.join(name));
+            let file = of_run().into_iter().find(|file| file.is_file()).unwrap_or_else(|| args.file.clone());
             (Some(StateDict::read(&file)?), file)
         }
-        None => (Some(StateDict::read(&args.file)?), args.file.clone()),
     };
     let description: Option<Spec> = match &dict {
         Some(dict) => Spec::of(dict).map_err(|error| Error::file(&file, error.to_string()))?,
         None => None,
     };
-    let named = by_name.map(|entry| entry.name.clone());
-    let found = description.as_ref().map(|spec| spec.architecture.clone()).or(named);
-    let architecture = found.map_or_else(|| dict.as_ref().map_or(Ok(None), recognise), |name| Ok(Some(name)))?;
-    let known = architecture.as_deref().map(|name| skeleton(name, description.as_ref())).transpose()?;
+    let described = description.as_ref().map(|spec| spec.architecture.clone());
+    let is_module = dict.as_ref().is_some_and(|dict| dict.format == Format::TorchScript)
+        && described.as_ref().is_none_or(|name| name == torchscript::ARCHITECTURE);
+    let module = is_module.then(|| Archive::read(&file)).transpose()?;
+    let mut notes = dict.as_ref().map_or(vec![], |dict| dict.notes.clone());
+    let (architecture, known) = if module.is_some() {
+        let known = look_into(&file).map(|(known, said)| {
+            notes.extend(said);
+            known
+        });
+        // what is no classifier, or needs an extension, can be looked at all the same
+        (Some(torchscript::ARCHITECTURE.to_string()), known.map_err(|error| notes.push(error.to_string())).ok())
+    } else {
+        let name = described.or(by_name.map(|entry| entry.name.clone()));
+        let name = name.map_or_else(|| dict.as_ref().map_or(Ok(None), recognise), |name| Ok(Some(name)))?;
+        let known = name.as_deref().map(|name| skeleton(name, description.as_ref())).transpose()?;
+        (name, known)
+    };
     if known.is_none() && args.select.is_some() {
         return Err(Error::file(&file, "its architecture is not known, so there are no stages to select from"));
     }
@@ -120,11 +146,12 @@ fn report(args: &InspectArgs) -> Result<Report> {
         format: dict.as_ref().map_or("source model of the registry".into(), |dict| dict.format.to_string()),
         architecture,
         description,
+        module: module.map(ModuleReport::of),
         parameters: stages.iter().map(|stage| stage.parameters).sum(),
         bytes: contents.iter().map(|(.., bytes)| bytes).sum(),
         dtypes,
         stages,
-        notes: dict.map_or(vec![], |dict| dict.notes),
+        notes,
         tensors: if args.tensors {
             contents.into_iter().map(|(name, shape, dtype, _)| TensorReport { name, shape, dtype }).collect()
         } else {
@@ -134,9 +161,28 @@ fn report(args: &InspectArgs) -> Result<Report> {
     })
 }
 
+impl ModuleReport {
+    fn of(archive: Archive) -> Self {
+        let root = archive.modules.first();
+        Self {
+            class: root.map_or_else(String::new, |module| module.class.trim_start_matches("__torch__.").to_string()),
+            saved_in_training_mode: root.is_some_and(|module| module.training),
+            custom_operators: archive.custom_ops,
+            extra_files: archive.extra_files.into_keys().collect(),
+        }
+    }
+}
+
 fn entry(name: &str, tensor: &tch::Tensor) -> (String, Vec<i64>, &'static str, u64) {
     let bytes = (tensor.numel() * tensor.kind().elt_size_in_bytes()) as u64;
     (name.to_string(), tensor.size(), dtype_name(tensor.kind()), bytes)
+}
+
+/// The stages of a TorchScript module, and what is to be known of it; libtorch reads its code for that, and runs none of it.
+fn look_into(file: &Path) -> Result<((Outline, Store), Vec<String>)> {
+    let cut = TorchScript::load(file, Device::Cpu)?.cut(None)?;
+    let notes = cut.notes();
+    Ok((cut.outline()?, notes))
 }
 
 /// The network by itself, for its stages.
@@ -180,6 +226,16 @@ fn render(report: &Report) -> String {
     let mut fact = |name: &str, value: &str| text += &format!("{name:<14}{value}\n");
     if let Some(architecture) = &report.architecture {
         fact("architecture", architecture);
+    }
+    if let Some(module) = &report.module {
+        let mode = if module.saved_in_training_mode { "training" } else { "evaluation" };
+        fact("module", &format!("{}, saved in {mode} mode", module.class));
+        if !module.custom_operators.is_empty() {
+            fact("operators", &format!("{} (not part of libtorch)", module.custom_operators.join(", ")));
+        }
+        if !module.extra_files.is_empty() {
+            fact("extra files", &module.extra_files.join(", "));
+        }
     }
     if let Some(spec) = &report.description {
         let (kind, classes) = (spec.head.to_possible_value(), &spec.classes);

@@ -4,6 +4,7 @@
 pub mod demo;
 pub mod doctor;
 pub mod evaluate;
+pub mod export;
 pub mod finetune;
 pub mod inspect;
 pub mod models;
@@ -34,6 +35,8 @@ pub enum Command {
     Evaluate(evaluate::EvaluateArgs),
     /// Name what is in images
     Predict(predict::PredictArgs),
+    /// Write a model for other programs: TorchScript, safetensors, .pth
+    Export(export::ExportArgs),
     /// Show what a model or checkpoint file holds: stages, shapes, parameters
     Inspect(inspect::InspectArgs),
     /// List, show and fetch source models
@@ -55,6 +58,7 @@ pub fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         }
         Command::Evaluate(args) => evaluate::run(args),
         Command::Predict(args) => predict::run(args),
+        Command::Export(args) => export::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Models(args) => models::run(&args),
         Command::Demo(args) => demo::run(args),

@@ -93,18 +93,19 @@ pub(super) fn rate(found: &(RateCurve, std::path::PathBuf), as_json: bool) -> an
 
 /// Fetches the source model's weights where options need them and they are not here.
 pub(super) fn fetch_if_missing(options: &ModelOptions, quiet: bool) -> Result<()> {
-    if options.from_scratch || options.weights.is_some() || cache::locate(&options.model).is_some() {
-        return Ok(());
+    if options.from_scratch || options.weights.is_some() {
+        Ok(())
+    } else {
+        fetch_if_source(Path::new(&options.model), quiet)
     }
-    announce(&options.model, quiet)
 }
 
 /// Fetches a source model that is named instead of a file, where it is not here.
-pub(super) fn fetch_if_source(model: &Path) -> Result<()> {
+pub(super) fn fetch_if_source(model: &Path, quiet: bool) -> Result<()> {
     let Some(name) = model.to_str().filter(|name| !model.exists() && registry::find(name).is_ok()) else {
         return Ok(());
     };
-    if cache::locate(name).is_some() { Ok(()) } else { announce(name, false) }
+    if cache::locate(name).is_some() { Ok(()) } else { announce(name, quiet) }
 }
 
 fn announce(name: &str, quiet: bool) -> Result<()> {

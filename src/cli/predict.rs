@@ -8,7 +8,7 @@ use serde::Serialize;
 use tch::{Kind, Tensor};
 
 use super::output;
-use crate::data::{EvaluationTransform, decode, normalise};
+use crate::data::{EvaluationTransform, PreprocessingOptions, decode, normalise};
 use crate::models::Classifier;
 use crate::train::Precision;
 use crate::train::device::DeviceChoice;
@@ -23,12 +23,15 @@ pub struct PredictArgs {
     /// The images
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
-    /// A run's folder, a model.safetensors, or a source model with its ImageNet classes
+    /// A run's folder, a model's file (also TorchScript), or a source model with its ImageNet classes
     #[arg(long, value_name = "RUN|FILE|NAME", default_value = "efficientnet_lite0")]
     model: PathBuf,
     /// How many of the most probable classes are shown
     #[arg(long, value_name = "K", default_value_t = 5)]
     top: usize,
+    /// How images are made ready.
+    #[command(flatten, next_help_heading = "Images")]
+    preprocessing: PreprocessingOptions,
     /// Images in a batch
     #[arg(long, value_name = "IMAGES", default_value_t = 32)]
     batch_size: usize,
@@ -65,8 +68,8 @@ pub fn run(args: PredictArgs) -> anyhow::Result<ExitCode> {
         return Err(Error::Usage("--batch-size and --top must be at least 1".into()).into());
     }
     let device = args.device.resolve()?;
-    output::fetch_if_source(&args.model)?;
-    let model = Classifier::open(&args.model, device)?;
+    output::fetch_if_source(&args.model, false)?;
+    let model = Classifier::open(&args.model, device, &args.preprocessing)?;
     let mut answers = vec![];
     let mut failed = false;
     for paths in args.images.chunks(args.batch_size) {

@@ -37,7 +37,7 @@ pub use loader::{Epoch, ImageBatch, Loader, LoaderOptions};
 pub use mix::{Mix, soft_targets};
 pub use normalise::normalise;
 pub use open::{OpenOptions, Splits, open_data, open_data_observed, open_for_evaluation};
-pub use preprocessing::{Interpolation, Preprocessing};
+pub use preprocessing::{Interpolation, Preprocessing, PreprocessingOptions};
 pub use random::{Purpose, stream};
 pub use sampler::Sampler;
 pub use samples::{Draw, SampleSource, Samples, Transform};

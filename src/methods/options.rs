@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+use crate::data::PreprocessingOptions;
 use crate::models::names::Rule;
-use crate::models::{HeadKind, Selector};
+use crate::models::{HeadChoice, Selector};
 use crate::train::device::DeviceChoice;
 
 /// Which images.
@@ -29,8 +30,8 @@ pub struct DataOptions {
 /// Which source model, and what replaces its head.
 #[derive(Debug, Clone, PartialEq, Args, Serialize, Deserialize)]
 pub struct ModelOptions {
-    /// The source model: a name that 'regraft models' lists
-    #[arg(long, value_name = "NAME", default_value = "efficientnet_lite0")]
+    /// The source model: a name that 'regraft models' lists, a TorchScript file, or an earlier run
+    #[arg(long, value_name = "NAME|FILE|RUN", default_value = "efficientnet_lite0")]
     pub model: String,
     /// Source weights from this file (.pth, .pt or .safetensors) instead of the published ones
     #[arg(long, value_name = "FILE", conflicts_with = "from_scratch")]
@@ -60,15 +61,17 @@ pub struct ModelOptions {
     #[arg(long, value_name = "RULE")]
     #[serde(default)]
     pub map: Vec<Rule>,
-    /// The new last layers
-    #[arg(long, value_enum, default_value = "linear")]
-    pub head: HeadKind,
+    /// The new last layers: linear, mlp or prototype; @LAYER says which layer of a TorchScript file they replace, as
+    /// mlp@classifier.1 or just classifier.1 [default for a TorchScript file: the last linear layer]
+    #[arg(long, value_name = "KIND|LAYER|KIND@LAYER", default_value = "linear")]
+    pub head: HeadChoice,
     /// Share of the features that is dropped before the head in training [default: the source model's]
     #[arg(long, value_name = "SHARE")]
     pub dropout: Option<f64>,
-    /// Side of the images that go into the network, in pixels [default: the source model's]
-    #[arg(long, value_name = "PIXELS")]
-    pub image_size: Option<u32>,
+    /// How images are made ready.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub preprocessing: PreprocessingOptions,
 }
 
 /// How unequal classes are made up for.
@@ -124,9 +127,7 @@ impl ModelOptions {
         if let Some(dropout) = self.dropout.filter(|dropout| !(0.0..1.0).contains(dropout)) {
             faults.push(format!("--dropout {dropout} must be at least 0 and below 1"));
         }
-        if let Some(size) = self.image_size.filter(|size| !(32..=2048).contains(size)) {
-            faults.push(format!("--image-size {size} must lie between 32 and 2048 pixels"));
-        }
+        self.preprocessing.faults(faults);
         for (flag, given) in [("--strict", self.strict), ("--weights-report", self.weights_report)] {
             if given && self.from_scratch {
                 faults.push(format!(

@@ -58,8 +58,7 @@ pub fn with_head(
     dropout: Option<f64>,
 ) -> Result<(Backbone, Head)> {
     let backbone = build(name, &builder.root())?;
-    let (scope, dropout) = (builder.root().at(backbone.head_path), dropout.unwrap_or(backbone.dropout));
-    let head = Head::new(&scope, kind, backbone.form, backbone.features, classes, dropout)?;
+    let head = Head::on(&backbone, builder, kind, classes, dropout)?;
     Ok((backbone, head))
 }
 

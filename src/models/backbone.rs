@@ -1,30 +1,38 @@
-//! A network without its head: named stages in order, each of which can be copied, frozen, run and probed by itself.
+//! A network without its head: named stages in order, each of which can be copied, frozen and probed by itself.
 
 use tch::Tensor;
 
 use super::layers::Layer;
 use super::selector::Outline;
 use super::store::Store;
+use super::torchscript::Module;
 use crate::Result;
 
 /// One step of a backbone, such as ResNet's `layer3`.
+#[derive(Debug)]
 pub struct Stage {
     /// The name that selectors use.
     pub name: String,
     /// Paths whose tensors belong to this stage, as `conv1`; a tensor belongs where its path or a parent of it is.
     pub paths: Vec<String>,
-    /// What it computes.
-    pub layer: Box<dyn Layer>,
     /// Whether nothing in it learns; it then runs as in evaluation even while the rest trains.
     pub frozen: bool,
 }
 
 impl Stage {
-    /// A stage whose tensors lie under `paths`.
-    pub fn new(name: impl Into<String>, paths: &[&str], layer: impl Layer + 'static) -> Self {
+    /// A stage whose tensors lie under `paths`, and what it computes.
+    pub fn new(name: impl Into<String>, paths: &[&str], layer: impl Layer + 'static) -> (Self, Box<dyn Layer>) {
         let paths = paths.iter().map(|path| path.to_string()).collect();
-        Self { name: name.into(), paths, layer: Box::new(layer), frozen: false }
+        (Self { name: name.into(), paths, frozen: false }, Box::new(layer))
     }
+}
+
+/// What computes the features.
+pub(super) enum Body {
+    /// Our own layers, one for each stage.
+    Native(Vec<Box<dyn Layer>>),
+    /// A module from elsewhere, which runs as a whole.
+    TorchScript(Module),
 }
 
 /// What a backbone makes of an image.
@@ -38,7 +46,7 @@ pub enum FeatureForm {
 
 /// A feature extractor: images in, features out.
 pub struct Backbone {
-    /// The registry's name of the architecture.
+    /// The registry's name of the architecture; `torchscript` for a module from elsewhere.
     pub architecture: String,
     /// The stages in the order in which they run; the last one ends in the features.
     pub stages: Vec<Stage>,
@@ -47,18 +55,20 @@ pub struct Backbone {
     /// Whether they are a vector or a map.
     pub form: FeatureForm,
     /// Where the source network keeps its head, as `fc`.
-    pub head_path: &'static str,
+    pub head_path: String,
     /// The share of features that the source network drops before its head.
     pub dropout: f64,
     /// Paths in the source network's checkpoints that are left out on purpose, such as an auxiliary head's.
     pub ignored: &'static [&'static str],
+    pub(super) body: Body,
 }
 
 impl Backbone {
-    /// A backbone that ends in vectors, drops nothing before its head, and uses all of its checkpoints.
-    pub fn new(architecture: &str, stages: Vec<Stage>, features: i64, head_path: &'static str) -> Self {
-        let (form, architecture) = (FeatureForm::Vector, architecture.to_string());
-        Self { architecture, stages, features, form, head_path, dropout: 0.0, ignored: &[] }
+    /// A network of our own layers that ends in vectors, drops nothing before its head, and uses all of its checkpoints.
+    pub fn new(architecture: &str, stages: Vec<(Stage, Box<dyn Layer>)>, features: i64, head_path: &str) -> Self {
+        let (stages, layers) = stages.into_iter().unzip();
+        let (architecture, head_path, form) = (architecture.to_string(), head_path.to_string(), FeatureForm::Vector);
+        Self { architecture, stages, features, form, head_path, dropout: 0.0, ignored: &[], body: Body::Native(layers) }
     }
 
     /// Whether a tensor of that name in a checkpoint is left out on purpose.
@@ -74,22 +84,20 @@ impl Backbone {
     /// # Errors
     /// What libtorch refuses, as an image too small for the network.
     pub fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        self.run(x, 0, train)
-    }
-
-    /// Runs the stages from number `first` on; `x` is what stage `first − 1` gave.
-    ///
-    /// # Errors
-    /// What libtorch refuses.
-    pub fn run(&self, x: &Tensor, first: usize, train: bool) -> Result<Tensor> {
-        let run = |x: Tensor, stage: &Stage| stage.layer.forward(&x, train && !stage.frozen);
-        self.stages[first..].iter().try_fold(x.shallow_clone(), run)
+        match &self.body {
+            Body::Native(layers) => {
+                let run =
+                    |x: Tensor, (layer, stage): (&Box<dyn Layer>, &Stage)| layer.forward(&x, train && !stage.frozen);
+                layers.iter().zip(&self.stages).try_fold(x.shallow_clone(), run)
+            }
+            Body::TorchScript(module) => module.forward(x, train, &self.stages),
+        }
     }
 
     /// Which of the store's parameters belong to which stage, and which to the head: what selectors select from.
     pub fn outline(&self, store: &Store) -> Outline {
         let stages = self.stages.iter().map(|stage| (stage.name.clone(), stage.paths.clone())).collect();
-        Outline::new(stages, self.head_path, store.parameters().map(|(name, _)| name.to_string()))
+        Outline::new(stages, &self.head_path, store.parameters().map(|(name, _)| name.to_string()))
     }
 }
 

@@ -8,12 +8,15 @@ use tch::{Device, Tensor};
 
 use super::formats::StateDict;
 use super::layers::Layer;
+use super::torchscript::Cut;
 use super::{Backbone, Builder, Head, HeadKind, Outline, SourceModel, Store, architecture, cache, names, registry};
 use crate::data::Preprocessing;
 use crate::{Error, Result};
 
-/// Where a model's description lies in the metadata of its file.
+/// Where a model's description lies in the metadata of a safetensors file.
 const METADATA_KEY: &str = "regraft";
+/// The file with the description in a TorchScript archive.
+pub(super) const EXTRA_FILE: &str = "regraft.json";
 
 /// What a classifier is, apart from its weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,6 +27,9 @@ pub struct Spec {
     pub source: String,
     /// Which head.
     pub head: HeadKind,
+    /// Which layer the head is, in a TorchScript module; in all others the architecture says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head_path: Option<String>,
     /// The share of features dropped before the head in training; the source network's own if not given.
     pub dropout: Option<f64>,
     /// The classes' names; logit number i belongs to the i-th.
@@ -45,9 +51,20 @@ impl Spec {
     /// # Errors
     /// A description that is damaged.
     pub fn of(dict: &StateDict) -> Result<Option<Self>> {
-        let Some(text) = dict.metadata.get(METADATA_KEY) else { return Ok(None) };
+        [METADATA_KEY, EXTRA_FILE]
+            .iter()
+            .find_map(|key| dict.metadata.get(*key))
+            .map(|text| Self::parse(text))
+            .transpose()
+    }
+
+    /// The description in its written form.
+    ///
+    /// # Errors
+    /// A text that is damaged.
+    pub(super) fn parse(text: &str) -> Result<Self> {
         let damaged = |error| Error::Model(format!("the description of the model is damaged: {error}"));
-        serde_json::from_str(text).map(Some).map_err(damaged)
+        serde_json::from_str(text).map_err(damaged)
     }
 }
 
@@ -60,6 +77,8 @@ pub struct Classifier {
     pub store: Store,
     backbone: Backbone,
     head: Head,
+    /// Whether nothing follows the head in a TorchScript module, so that another head can stand in its place.
+    pub(super) ends_in_head: bool,
 }
 
 impl Classifier {
@@ -72,26 +91,20 @@ impl Classifier {
         let builder = Builder::new(device);
         let classes = spec.classes.len() as i64;
         let (backbone, head) = architecture::with_head(&spec.architecture, &builder, spec.head, classes, spec.dropout)?;
-        Ok(Self { spec, store: builder.finish(), backbone, head })
+        Ok(Self { spec, store: builder.finish(), backbone, head, ends_in_head: true })
     }
 
-    /// The model that a user means by a run's folder, a `model.safetensors`, or a source model's name.
+    /// A module from elsewhere with a new head, whose initial values are drawn from `seed`.
     ///
     /// # Errors
-    /// None of these, or one whose weights are not here or damaged.
-    pub fn open(name: &Path, device: Device) -> Result<Self> {
-        if name.is_dir() {
-            return Self::load(&name.join("model.safetensors"), device);
-        }
-        if name.is_file() {
-            return Self::load(name, device);
-        }
-        let looks_like_path = name.components().count() > 1 || name.extension().is_some();
-        match name.to_str().map(registry::find) {
-            Some(Ok(entry)) => Self::source(entry, device),
-            Some(Err(error)) if !looks_like_path => Err(error),
-            _ => Err(Error::file(name, "not found: give a run's folder, a model.safetensors or a source model's name")),
-        }
+    /// What libtorch refuses.
+    pub fn graft(cut: Cut, spec: Spec, device: Device, seed: u64) -> Result<Self> {
+        tch::manual_seed(seed as i64);
+        let builder = Builder::new(device);
+        let ends_in_head = cut.findings.after.is_empty();
+        let backbone = cut.into_backbone(&builder)?;
+        let head = Head::on(&backbone, &builder, spec.head, spec.classes.len() as i64, spec.dropout)?;
+        Ok(Self { spec, store: builder.finish(), backbone, head, ends_in_head })
     }
 
     /// A source model as it was published, with the classes of its source task.
@@ -104,6 +117,7 @@ impl Classifier {
             architecture: entry.name.clone(),
             source: entry.name.clone(),
             head: HeadKind::Linear,
+            head_path: None,
             dropout: None,
             classes: registry::imagenet_classes().iter().map(|name| name.to_string()).collect(),
             preprocessing: entry.preprocessing.clone(),
@@ -196,6 +210,7 @@ pub(crate) mod tests {
     use tch::Kind;
 
     use super::*;
+    use crate::data::PreprocessingOptions;
     use crate::models::formats::write_safetensors;
 
     /// ResNet-18 for small images, with random weights.
@@ -205,6 +220,7 @@ pub(crate) mod tests {
             architecture: entry.name.clone(),
             source: "random".into(),
             head: HeadKind::Linear,
+            head_path: None,
             dropout: Some(0.0),
             classes: classes.iter().map(|name| name.to_string()).collect(),
             preprocessing: Preprocessing { resize: 32, crop: 32, ..entry.preprocessing.clone() },
@@ -226,12 +242,12 @@ pub(crate) mod tests {
         write_safetensors(folder.path().join("bare.safetensors"), &dict)?;
         dict.metadata = model.metadata();
         write_safetensors(folder.path().join("model.safetensors"), &dict)?;
-        let loaded = Classifier::open(folder.path(), Device::Cpu)?;
+        let loaded = Classifier::open(folder.path(), Device::Cpu, &PreprocessingOptions::default())?;
         assert_eq!(loaded.spec, model.spec);
         assert_eq!(loaded.forward(&images(), false)?, model.forward(&images(), false)?);
         let other = small(&["ant", "bee", "cat"], 2)?;
         assert_ne!(other.forward(&images(), false)?, model.forward(&images(), false)?);
-        let message = Classifier::open(&folder.path().join("bare.safetensors"), Device::Cpu).unwrap_err().to_string();
+        let message = Classifier::load(&folder.path().join("bare.safetensors"), Device::Cpu).unwrap_err().to_string();
         assert!(message.contains("bare.safetensors") && message.contains("no description"), "{message}");
         Ok(())
     }

@@ -4,10 +4,10 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use super::backbone::FeatureForm;
+use super::backbone::{Backbone, FeatureForm};
 use super::init::Init;
 use super::layers::{Conv2d, ConvConfig, Dropout, GlobalPool, Layer, Linear};
-use super::store::Scope;
+use super::store::{Builder, Scope};
 use crate::{Error, Result};
 
 /// Which head.
@@ -47,6 +47,22 @@ const COSINE_SCALE: f64 = 16.0;
 const HIDDEN: i64 = 512;
 
 impl Head {
+    /// A head of `kind` for `classes` where the backbone's source network has its own; `dropout` is the share of features
+    /// dropped in training, `None` the source network's.
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn on(
+        backbone: &Backbone,
+        builder: &Builder,
+        kind: HeadKind,
+        classes: i64,
+        dropout: Option<f64>,
+    ) -> Result<Self> {
+        let (scope, dropout) = (builder.root().at(&backbone.head_path), dropout.unwrap_or(backbone.dropout));
+        Self::new(&scope, kind, backbone.form, backbone.features, classes, dropout)
+    }
+
     /// A head of `kind` for `classes`; `dropout` is the share of features dropped in training.
     ///
     /// Linear: `weight: [classes, features]`, `bias: [classes]`, or on a map `weight: [classes, features, 1, 1]`; MLP: `0.weight: [512, features]`, `0.bias`,

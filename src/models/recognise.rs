@@ -3,29 +3,42 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use tch::Tensor;
+
 use super::formats::{LoadReport, StateDict, likely_architecture};
-use super::{Builder, architecture, registry};
+use super::{Builder, Store, architecture, registry};
 use crate::Result;
+
+/// A source model without its values.
+fn skeleton(entry: &registry::SourceModel) -> Result<Store> {
+    let builder = Builder::skeleton();
+    architecture::with_source_head(&entry.architecture, &builder, entry.classes)?;
+    Ok(builder.finish())
+}
 
 /// Names of every source model's tensors, its own head included.
 fn names() -> Result<BTreeMap<&'static str, BTreeSet<String>>> {
     let of = |entry: &'static registry::SourceModel| {
-        let builder = Builder::skeleton();
-        architecture::with_source_head(&entry.architecture, &builder, entry.classes)?;
-        let store = builder.finish();
+        let store = skeleton(entry)?;
         Ok((entry.name.as_str(), store.entries().map(|(name, _)| name.to_string()).collect()))
     };
     registry::models().iter().map(of).collect()
 }
 
-/// The source model whose names the checkpoint has, if there is one.
+/// The source model whose names and shapes the checkpoint has, if there is one; its head may have other classes.
 ///
 /// # Errors
 /// What libtorch refuses.
 pub fn recognise(dict: &StateDict) -> Result<Option<String>> {
-    let names = names()?;
-    let known = names.iter().map(|(name, tensors)| (*name, tensors));
-    Ok(likely_architecture(dict.names(), known).map(|(name, _)| name.to_string()))
+    let shaped = |(name, tensor): (&str, &Tensor)| format!("{name} {:?}", tensor.size());
+    let theirs: Vec<String> = dict.tensors.iter().map(|(name, tensor)| shaped((name, tensor))).collect();
+    let mut known: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for entry in registry::models() {
+        let store = skeleton(entry)?;
+        known.insert(&entry.name, store.entries().map(|(name, entry)| shaped((name, &entry.tensor))).collect());
+    }
+    let likely = likely_architecture(theirs.iter().map(String::as_str), known.iter().map(|(name, set)| (*name, set)));
+    Ok(likely.map(|(name, _)| name.to_string()))
 }
 
 /// Turns a report with faults into an error that says what the file seems to be instead.

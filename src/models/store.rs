@@ -197,6 +197,15 @@ impl Builder {
         Scope { builder: self, path: String::new() }
     }
 
+    /// Takes in a tensor that something else made, under its dotted name.
+    ///
+    /// # Errors
+    /// A name that is there already.
+    pub fn adopt(&self, name: &str, tensor: Tensor, role: Role) -> Result<()> {
+        let tensor = if role == Role::Parameter { tensor.set_requires_grad(true) } else { tensor };
+        self.root().insert(name, tensor, role).map(drop)
+    }
+
     /// The finished store; every parameter learns until [`Store::freeze`] says otherwise.
     pub fn finish(self) -> Store {
         self.store.into_inner()

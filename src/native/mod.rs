@@ -1,8 +1,10 @@
-//! The door to libtorch behind tch: precision, memory layout, fused optimizers, memory statistics.
+//! The door to libtorch behind tch: precision, memory layout, fused optimizers, memory statistics, TorchScript.
 //!
 //! This is the only module with `unsafe` code. Every C++ function catches its exceptions and leaves a message,
 //! which becomes an [`Error`].
 #![allow(unsafe_code)]
+
+mod script;
 
 use std::ffi::{CStr, c_char, c_int};
 use std::fs::File;
@@ -10,6 +12,8 @@ use std::os::fd::AsRawFd;
 
 use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
+
+pub use script::Script;
 
 use crate::error::without_backtrace;
 use crate::{Error, Result};

@@ -82,7 +82,7 @@ pub(super) fn options(method: Method, shots: usize, common: &Common) -> Finetune
     let mut options = FinetuneOptions::default();
     options.data.data = Some(common.data.clone());
     options.data.shots = Some(shots);
-    options.model.image_size = Some(common.image_size);
+    options.model.preprocessing.image_size = Some(common.image_size);
     options.machine.seed = common.seed;
     options.machine.device = common.device;
     options.machine.batch_size = 10;
@@ -147,7 +147,7 @@ mod tests {
             for options in &all {
                 options.validate().unwrap();
                 assert_eq!((&options.data, &options.machine), (&all[0].data, &all[0].machine));
-                assert_eq!(options.model.image_size, Some(64));
+                assert_eq!(options.model.preprocessing.image_size, Some(64));
                 assert_eq!(options.fit.precision, all[0].fit.precision);
             }
             let [scratch, frozen, tuned] = all;

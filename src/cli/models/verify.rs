@@ -68,7 +68,7 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<()> {
     let (wnids, classes) = (registry::imagenet_wnids(), registry::imagenet_classes());
     let Imagenet { images, unknown_folders, unknown_images } = open_imagenet(&args.data, wnids, classes)?;
     let images = limited(images, args.limit)?;
-    output::fetch_if_source(Path::new(&entry.name))?;
+    output::fetch_if_source(Path::new(&entry.name), false)?;
     let model = Classifier::source(entry, device)?;
     let loader = LoaderOptions { batch_size: args.batch_size, ..LoaderOptions::default() };
     let mut source = ImageSource::evaluation(&images, &model.spec.preprocessing, loader)?;

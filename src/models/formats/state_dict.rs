@@ -132,6 +132,22 @@ impl StateDict {
     }
 }
 
+impl Format {
+    /// The format of the file at `path`, from a look at its first bytes and, in an archive, at the names in it; of an
+    /// `.ot` file it is said to be [`Format::TorchScript`], which it is but for its methods.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is in no format that is known.
+    pub fn of(path: &Path) -> Result<Self> {
+        let opened = Opened::file(path)?;
+        let format = opened.format().and_then(|format| match format {
+            Self::ZipPickle => Ok(opened.zip()?.2),
+            other => Ok(other),
+        });
+        format.map_err(|reason| Error::file(path, reason))
+    }
+}
+
 /// What a reader finds in a file.
 #[derive(Debug, Default)]
 pub(super) struct Contents {

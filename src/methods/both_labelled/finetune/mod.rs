@@ -17,6 +17,7 @@
 //! # Shapes
 //! images `[N, 3, H, W]` f32 normalised → features `[N, F]` → logits `[N, classes]`
 
+mod build;
 mod initial;
 mod objective;
 mod outcome;
@@ -26,7 +27,6 @@ use std::sync::atomic::AtomicBool;
 
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
-use tch::Device;
 
 pub use initial::InitialWeights;
 pub use objective::Finetune;
@@ -37,13 +37,12 @@ use crate::data::{
 };
 use crate::loss::{CrossEntropy, balancing_weights};
 use crate::methods::options::{Balance, DataOptions, MachineOptions, ModelOptions};
-use crate::models::{Classifier, HeadKind, Spec, cache, registry};
+use crate::models::{Classifier, HeadKind};
 use crate::report::RunDir;
 use crate::report::plot::{Chart, Marker, Series, curves, save_png};
 use crate::train::observe::{Event, Finished, Observer, Observers};
 use crate::train::{
-    Checkpoint, FeatureSource, FitOptions, Freezing, ImageSource, Plan, RateCurve, Site, Source, feature_cache, fit,
-    lr_find,
+    FeatureSource, FitOptions, Freezing, ImageSource, Plan, RateCurve, Site, Source, feature_cache, fit, lr_find,
 };
 use crate::{Error, Result};
 
@@ -123,7 +122,7 @@ impl FinetuneOptions {
         if self.model.from_scratch && self.model.copy.is_empty() && self.freezing.freeze.to_string() != "none" {
             faults.push("--from-scratch with --freeze would freeze random weights; leave one of them out".into());
         }
-        if self.epochs() == 0 && self.model.head != HeadKind::Prototype {
+        if self.epochs() == 0 && self.model.head.kind != HeadKind::Prototype {
             faults.push("--epochs 0 learns nothing; only a prototype head works without training".into());
         }
         if faults.is_empty() { Ok(()) } else { Err(Error::Usage(faults.join("; "))) }
@@ -131,7 +130,7 @@ impl FinetuneOptions {
 
     /// Passes over the images: as given, or 10, or none for prototypes of a frozen backbone.
     fn epochs(&self) -> usize {
-        let prototypes = self.model.head == HeadKind::Prototype && self.freezing.freeze.to_string() == "all";
+        let prototypes = self.model.head.kind == HeadKind::Prototype && self.freezing.freeze.to_string() == "all";
         self.fit.epochs.unwrap_or(if prototypes { 0 } else { 10 })
     }
 
@@ -170,7 +169,7 @@ pub fn prepare(options: &FinetuneOptions, resumed: Option<&Path>, observers: &mu
     let device = options.machine.device.resolve()?;
     options.fit.precision.autocast(device)?;
     let splits = open(&options, observers)?;
-    let (mut model, initial) = build(&options, &splits, device, resumed, observers)?;
+    let (mut model, initial) = build::build(&options, &splits, device, resumed, observers)?;
     let outline = model.outline();
     let plan = options.freezing.plan(&outline, &model.store)?;
     if let Some(initial) = initial.as_ref().filter(|_| options.model.from_scratch) {
@@ -182,7 +181,7 @@ pub fn prepare(options: &FinetuneOptions, resumed: Option<&Path>, observers: &mu
     let criterion = CrossEntropy::new(weights.as_deref(), options.label_smoothing, device);
     let mix = Mix::new(&options.augmentation)?;
     let (source, validation) = sources(&options, &splits, &model, &plan, observers)?;
-    if options.model.head == HeadKind::Prototype {
+    if options.model.head.kind == HeadKind::Prototype {
         imprint(&model, &options, &splits, &source)?;
     }
     let precision = options.fit.precision;
@@ -202,47 +201,6 @@ fn open(options: &FinetuneOptions, observers: &mut Observers) -> Result<Splits> 
         observers.message(&format!("left out: {}: {}", broken.name, broken.reason))?;
     }
     Ok(splits)
-}
-
-/// The network with its first weights, or those of the checkpoint `resumed`, and a new head.
-fn build(
-    options: &FinetuneOptions,
-    splits: &Splits,
-    device: Device,
-    resumed: Option<&Path>,
-    observers: &mut Observers,
-) -> Result<(Classifier, Option<InitialWeights>)> {
-    let ModelOptions { model: name, weights, from_scratch, head, dropout, image_size, .. } = options.model.clone();
-    let entry = registry::find(&name)?;
-    let mut preprocessing = entry.preprocessing.clone();
-    if let Some(size) = image_size {
-        let scaled = u64::from(preprocessing.resize) * u64::from(size) / u64::from(preprocessing.crop);
-        (preprocessing.resize, preprocessing.crop) = (scaled as u32, size);
-    }
-    let checkpoint = resumed.map(Checkpoint::read).transpose()?;
-    let file = match (from_scratch, weights) {
-        _ if resumed.is_some() => None,
-        (true, _) => None,
-        (false, Some(file)) => Some(file),
-        (false, None) => Some(cache::require(&name)?),
-    };
-    let earlier = checkpoint.as_ref().map(|checkpoint| Spec::of(&checkpoint.model)).transpose()?.flatten();
-    let given = file.as_ref().map_or("random".into(), |file| file.display().to_string());
-    let source = earlier.map_or(given, |spec| spec.source);
-    let classes = splits.classes.clone();
-    let spec = Spec { architecture: name, source, head, dropout, classes, preprocessing, temperature: 1.0 };
-    let model = Classifier::new(spec, device, options.machine.seed)?;
-    let initial = match checkpoint {
-        Some(checkpoint) => {
-            model.store.restore(&checkpoint.model)?;
-            None
-        }
-        None => Some(InitialWeights::load(&model, file, &options.model, observers)?),
-    };
-    if options.machine.channels_last {
-        model.store.to_channels_last()?;
-    }
-    Ok((model, initial))
 }
 
 /// Batches to train on and batches to validate with: images, or features where nothing before the head ever changes.

@@ -2,7 +2,7 @@
 
 use super::{Keep, Prepared};
 use crate::eval::Evaluation;
-use crate::models::formats::{StateDict, write_safetensors};
+use crate::models::formats::StateDict;
 use crate::report::plot::{Chart, Range, Series, curves, save_png};
 use crate::report::{RunDir, RunResult, Versions, evaluation_plots, peak_memory_bytes};
 use crate::train::device::device_name;
@@ -36,9 +36,7 @@ pub(super) fn finish(
         evaluation = evaluation.with_temperature(&predictions)?;
         objective.model.spec.temperature = evaluation.temperature.map_or(1.0, |temperature| temperature.value);
     }
-    let mut model = objective.model.store.snapshot()?;
-    model.metadata = objective.metadata();
-    write_safetensors(run.model(), &model)?;
+    objective.model.save(run.path())?;
     evaluation_plots(&run.plots(), &predictions, &evaluation, &prepared.splits.val)?;
     learning_curves(&epochs_of(&run.metrics())?, run)?;
     show_plots(run, fitted.state.step as u64, observers)?;

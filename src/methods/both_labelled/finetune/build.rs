@@ -1,0 +1,143 @@
+//! The network that is fine-tuned: the source model, whatever form it comes in, with a new head.
+
+use std::path::{Path, PathBuf};
+
+use tch::Device;
+
+use super::{FinetuneOptions, InitialWeights};
+use crate::data::{Preprocessing, Splits};
+use crate::methods::options::ModelOptions;
+use crate::models::formats::StateDict;
+use crate::models::torchscript::{self, TorchScript};
+use crate::models::{Classifier, HeadChoice, Named, Spec, cache};
+use crate::train::Checkpoint;
+use crate::train::observe::Observers;
+use crate::{Error, Result};
+
+/// The network with its first weights, or those of the checkpoint `resumed`, and a new head. A run that goes on needs the
+/// source model again only where that is the program of the network, not just its weights.
+pub(super) fn build(
+    options: &FinetuneOptions,
+    splits: &Splits,
+    device: Device,
+    resumed: Option<&Path>,
+    observers: &mut Observers,
+) -> Result<(Classifier, Option<InitialWeights>)> {
+    let seed = options.machine.seed;
+    let checkpoint = resumed.map(Checkpoint::read).transpose()?;
+    let earlier = checkpoint.as_ref().map(|checkpoint| Spec::of(&checkpoint.model)).transpose()?.flatten();
+    let (model, file) = match earlier.filter(|spec| spec.architecture != torchscript::ARCHITECTURE) {
+        Some(spec) => (Classifier::new(spec, device, seed)?, None),
+        None => match Named::find(Path::new(&options.model.model))? {
+            Named::TorchScript(file) => {
+                (graft(&file, options, splits, device, observers)?, options.model.weights.clone())
+            }
+            Named::Source(entry) => {
+                let file = weights(&options.model, || cache::require(&entry.name))?;
+                let spec = native(&entry.name, &entry.preprocessing, &file, options, splits)?;
+                (Classifier::new(spec, device, seed)?, file)
+            }
+            Named::Trained(path) => {
+                let trained = described(&path)?;
+                let file = weights(&options.model, || Ok(path))?;
+                let spec = native(&trained.architecture, &trained.preprocessing, &file, options, splits)?;
+                (Classifier::new(spec, device, seed)?, file)
+            }
+        },
+    };
+    let initial = match checkpoint {
+        Some(checkpoint) => {
+            model.store.restore(&checkpoint.model)?;
+            None
+        }
+        None => Some(InitialWeights::load(&model, file, &options.model, observers)?),
+    };
+    if options.machine.channels_last {
+        model.store.to_channels_last()?;
+    }
+    Ok((model, initial))
+}
+
+/// The file of the first weights, if there is one.
+fn weights(options: &ModelOptions, own: impl FnOnce() -> Result<PathBuf>) -> Result<Option<PathBuf>> {
+    match (options.from_scratch, &options.weights) {
+        (true, _) => Ok(None),
+        (false, Some(file)) => Ok(Some(file.clone())),
+        (false, None) => own().map(Some),
+    }
+}
+
+/// What a model that regraft trained says of itself.
+fn described(file: &Path) -> Result<Spec> {
+    let spec = Spec::of(&StateDict::read(file)?).map_err(|error| Error::file(file, error.to_string()))?;
+    spec.ok_or_else(|| {
+        let mend = "give --model NAME and --weights FILE";
+        Error::file(file, format!("holds weights, but does not say of which network: {mend}"))
+    })
+}
+
+/// The description of a network of our own layers.
+fn native(
+    architecture: &str,
+    preprocessing: &Preprocessing,
+    weights: &Option<PathBuf>,
+    options: &FinetuneOptions,
+    splits: &Splits,
+) -> Result<Spec> {
+    let ModelOptions { head: HeadChoice { kind, at }, dropout, preprocessing: wanted, .. } = &options.model;
+    if let Some(at) = at {
+        return Err(Error::Usage(format!(
+            "--head {at}: {architecture} knows where its head is; the layer is to be named for a TorchScript file only, and \
+             the kinds of head are linear, mlp and prototype"
+        )));
+    }
+    Ok(Spec {
+        architecture: architecture.to_string(),
+        source: weights.as_ref().map_or("random".into(), |file| file.display().to_string()),
+        head: *kind,
+        head_path: None,
+        dropout: *dropout,
+        classes: splits.classes.clone(),
+        preprocessing: wanted.apply(preprocessing),
+        temperature: 1.0,
+    })
+}
+
+/// A TorchScript module whose head is replaced.
+fn graft(
+    file: &Path,
+    options: &FinetuneOptions,
+    splits: &Splits,
+    device: Device,
+    observers: &mut Observers,
+) -> Result<Classifier> {
+    let ModelOptions { from_scratch, head: HeadChoice { kind, at }, dropout, preprocessing, .. } = &options.model;
+    let shown = file.display();
+    if *from_scratch {
+        return Err(Error::Usage(format!(
+            "--from-scratch: {shown} is a TorchScript module, which comes with its weights; name a network that 'regraft \
+             models' lists"
+        )));
+    }
+    let module = TorchScript::load(file, device)?;
+    let own = module.spec.as_ref().map(|spec| preprocessing.apply(&spec.preprocessing));
+    let cut = module.cut(at.as_deref())?;
+    let preprocessing = own.map_or_else(|| cut.preprocessing(preprocessing), Ok)?;
+    cut.try_out(&preprocessing, device)?;
+    let new = HeadChoice { kind: *kind, at: None };
+    observers.message(&format!("{shown}: a new head ({new}) takes the place of its layer {}", cut.head()))?;
+    for note in cut.notes() {
+        observers.message(&format!("{shown}: {note}"))?;
+    }
+    let spec = Spec {
+        architecture: torchscript::ARCHITECTURE.into(),
+        source: shown.to_string(),
+        head: *kind,
+        head_path: Some(cut.head().to_string()),
+        dropout: *dropout,
+        classes: splits.classes.clone(),
+        preprocessing,
+        temperature: 1.0,
+    };
+    Classifier::graft(cut, spec, device, options.machine.seed)
+}

@@ -1,0 +1,144 @@
+//! Models for other programs: TorchScript, safetensors, `.pth`.
+//!
+//! TorchScript files hold the description of the model (classes, preprocessing) as `regraft.json`, and take images
+//! normalised as it says, `[N, 3, H, W]` f32. Their tensors have the names that the model's state dict has. A module
+//! that came in as TorchScript and got a linear head goes out as itself, with other values in its tensors; everything
+//! else is traced, with batch norm and dropout following `train()` and `eval()` as in the original. What draws random
+//! numbers over whole branches (stochastic depth) is left out by tracing, as in Python.
+//!
+//! ONNX is not among the formats: libtorch has no writer for it, and one of our own would be a second definition of
+//! every operator. In Python, `torch.onnx.export` takes the network that the exported `.pth` is loaded into.
+
+use std::path::Path;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+
+use super::backbone::Body;
+use super::classifier::{Classifier, EXTRA_FILE};
+use super::formats::{write_pth, write_safetensors};
+use super::{HeadKind, Role, torchscript};
+use crate::files::write_path_atomically;
+use crate::native::Script;
+use crate::{Error, Result};
+
+/// What a model can be written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum ExportFormat {
+    /// A module that torch.jit.load runs, with classes and preprocessing inside (.pt)
+    #[value(name = "torchscript")]
+    TorchScript,
+    /// Weights, classes and preprocessing (.safetensors)
+    Safetensors,
+    /// A state dict for torch.load: names and values only (.pth)
+    Pth,
+}
+
+impl ExportFormat {
+    /// The usual ending of such a file's name.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::TorchScript => "pt",
+            Self::Safetensors => "safetensors",
+            Self::Pth => "pth",
+        }
+    }
+}
+
+/// How far a traced module may be from the model, relative to the largest logit.
+const TOLERANCE: f64 = 1e-5;
+
+impl Classifier {
+    /// Writes the model to `path`, whole or not at all.
+    ///
+    /// # Errors
+    /// A path that cannot be written; a traced module that answers otherwise than the model.
+    pub fn export(&self, format: ExportFormat, path: &Path) -> Result<()> {
+        match format {
+            ExportFormat::TorchScript => self.export_torchscript(path),
+            ExportFormat::Safetensors | ExportFormat::Pth => {
+                let mut dict = self.store.snapshot()?;
+                if format == ExportFormat::Pth {
+                    return write_pth(path, &dict);
+                }
+                if self.spec.architecture == torchscript::ARCHITECTURE {
+                    return Err(Error::Usage(
+                        "a model on a TorchScript module is not whole without the module: export it as torchscript, or its \
+                         weights alone as pth"
+                            .into(),
+                    ));
+                }
+                dict.metadata = self.metadata();
+                write_safetensors(path, &dict)
+            }
+        }
+    }
+
+    /// Writes the model as regraft keeps it in a run's folder: `model.safetensors`, or `model.pt` where the network is a
+    /// TorchScript module.
+    ///
+    /// # Errors
+    /// As [`Classifier::export`].
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        let is_module = self.spec.architecture == torchscript::ARCHITECTURE;
+        let format = if is_module { ExportFormat::TorchScript } else { ExportFormat::Safetensors };
+        self.export(format, &folder.join("model").with_extension(format.extension()))
+    }
+
+    fn export_torchscript(&self, path: &Path) -> Result<()> {
+        let head = &self.backbone().head_path;
+        let own = match &self.backbone().body {
+            Body::TorchScript(module) if self.spec.head == HeadKind::Linear => Some(module.script()),
+            _ => None,
+        };
+        // only a head that is exactly weight and bias can stand in the old one's place, with nothing behind it
+        let names = [format!("{head}.weight"), format!("{head}.bias")];
+        let own = own.filter(|script| self.ends_in_head && names.iter().all(|name| script.tensor(name).is_ok()));
+        let (traced, replaced);
+        let script = match own {
+            Some(script) => {
+                let value = |name: &String| self.store.get(name).map(Tensor::shallow_clone);
+                replaced = names.iter().filter_map(|name| Some((name.as_str(), value(name)?))).collect();
+                script
+            }
+            None => {
+                traced = self.trace()?;
+                replaced = vec![];
+                &traced
+            }
+        };
+        let mut spec = self.spec.clone();
+        spec.head_path = Some(head.clone());
+        let text = serde_json::to_string_pretty(&spec).expect("a description is plain data");
+        write_path_atomically(path, |file| script.save(file, &replaced, EXTRA_FILE, &text))
+    }
+
+    /// The model as a module, compared with itself on another number of images than it was traced with.
+    fn trace(&self) -> Result<Script> {
+        let _guard = tch::no_grad_guard();
+        let (device, side) = (self.store.device(), i64::from(self.spec.preprocessing.crop));
+        let class: String =
+            self.spec.architecture.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        let entries = self.store.entries();
+        let tensors: Vec<_> =
+            entries.map(|(name, entry)| (name, entry.tensor.shallow_clone(), entry.role == Role::Parameter)).collect();
+        let images = |batch: i64| {
+            let count = batch * 3 * side * side;
+            Ok::<_, Error>(Tensor::f_arange(count, (Kind::Float, device))?.f_sin()?.f_reshape([batch, 3, side, side])?)
+        };
+        let script = Script::trace(&class, &tensors, &images(2)?, |x| self.forward(x, false))?;
+        let x = images(3)?;
+        let (expected, found) = (self.forward(&x, false)?, script.forward(&x)?);
+        let error = f64::try_from((&found - &expected).abs().max())?;
+        let largest = f64::try_from(expected.abs().max())?;
+        if error <= TOLERANCE * largest.max(1.0) {
+            return Ok(script);
+        }
+        Err(Error::Model(format!(
+            "the traced module is off by {error:.1e} where logits reach {largest:.1e}, so it was not written; this is a \
+             defect of regraft"
+        )))
+    }
+}
