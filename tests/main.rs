@@ -9,4 +9,5 @@ mod freezing;
 mod fuzz;
 mod state_dicts;
 mod support;
+mod torchscript;
 mod transfer;

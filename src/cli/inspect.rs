@@ -164,8 +164,11 @@ fn report(args: &InspectArgs) -> Result<Report> {
 impl ModuleReport {
     fn of(archive: Archive) -> Self {
         let root = archive.modules.first();
+        // tracing marks the classes that it makes, as in __torch__.torchvision.models.resnet.___torch_mangle_3.ResNet
+        let parts = root.iter().flat_map(|module| module.class.split('.'));
+        let class: Vec<_> = parts.filter(|part| *part != "__torch__" && !part.starts_with("___torch_mangle_")).collect();
         Self {
-            class: root.map_or_else(String::new, |module| module.class.trim_start_matches("__torch__.").to_string()),
+            class: class.join("."),
             saved_in_training_mode: root.is_some_and(|module| module.training),
             custom_operators: archive.custom_ops,
             extra_files: archive.extra_files.into_keys().collect(),

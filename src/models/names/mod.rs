@@ -85,6 +85,7 @@ mod tests {
         for family in families() {
             for (network, groups) in &family.networks {
                 assert!(networks.insert(network), "{network} is there twice");
+                assert!(crate::models::architectures().any(|known| known == network), "there is no {network}");
                 let needed = family.dialects.iter().flat_map(|dialect| &dialect.rules).any(Rule::needs_groups);
                 assert_eq!(needed, !groups.is_empty(), "{network}: groups are given where a rule needs them");
             }
