@@ -48,7 +48,7 @@
 //! ```
 //!
 //! Below the methods lie [`train`] (the one epoch loop, optimizers, freezing, checkpoints), [`eval`] (metrics),
-//! [`report`] (run directory, plots, tables), [`loss`], [`models`] (backbones as named stages, heads, checkpoint
+//! [`report`] (run directory, plots, tables), [`loss`], [`models`] (backbones as named stages, TorchScript, heads, checkpoint
 //! formats) and [`data`] (image sets, transforms, the loader); and below all of them [`options`] (flags that are also
 //! JSON), [`files`] (written whole or not at all), [`Error`] and [`native`] (the C++ shim, and the only `unsafe` code).
 

@@ -56,11 +56,6 @@ struct Exported {
 /// # Errors
 /// A model that cannot be read, a file that is there already or cannot be written.
 pub fn run(args: ExportArgs) -> anyhow::Result<ExitCode> {
-    let mut faults = vec![];
-    args.preprocessing.faults(&mut faults);
-    if !faults.is_empty() {
-        return Err(Error::Usage(faults.join("; ")).into());
-    }
     let out = args.out.clone().unwrap_or_else(|| default_out(&args));
     if out.exists() && !args.force {
         return Err(Error::Usage(format!(

@@ -166,7 +166,8 @@ impl ModuleReport {
         let root = archive.modules.first();
         // tracing marks the classes that it makes, as in __torch__.torchvision.models.resnet.___torch_mangle_3.ResNet
         let parts = root.iter().flat_map(|module| module.class.split('.'));
-        let class: Vec<_> = parts.filter(|part| *part != "__torch__" && !part.starts_with("___torch_mangle_")).collect();
+        let class: Vec<_> =
+            parts.filter(|part| *part != "__torch__" && !part.starts_with("___torch_mangle_")).collect();
         Self {
             class: class.join("."),
             saved_in_training_mode: root.is_some_and(|module| module.training),

@@ -62,6 +62,11 @@ impl Classifier {
     /// # Errors
     /// None of these, or one whose weights are not here, damaged, or no classifier of images.
     pub fn open(name: &Path, device: Device, options: &PreprocessingOptions) -> Result<Self> {
+        let mut faults = vec![];
+        options.faults(&mut faults);
+        if !faults.is_empty() {
+            return Err(Error::Usage(faults.join("; ")));
+        }
         let mut model = match Named::find(name)? {
             Named::Source(entry) => Self::source(entry, device)?,
             Named::Trained(file) => Self::load(&file, device)?,

@@ -22,9 +22,9 @@ struct Tree {
 // A module for every step of the dotted names, as PyTorch would have it.
 Module assemble(const Tree& node, const std::string& name, const std::shared_ptr<CompilationUnit>& unit) {
   Module module(c10::QualifiedName(name), unit, /*shouldMangle=*/true);
+  module.register_attribute("training", c10::BoolType::get(), false);
   for (const auto& [key, tensor] : node.tensors) module.register_parameter(key, tensor.first, /*is_buffer=*/!tensor.second);
   for (const auto& [key, child] : node.children) module.register_module(key, assemble(child, "__torch__.regraft.Layer", unit));
-  module.train(false);
   return module;
 }
 

@@ -14,6 +14,8 @@ use super::zip_file::Zip;
 
 /// The longest header that is read; NumPy itself refuses more than 10,000 bytes.
 const MAX_HEADER: u64 = 1 << 16;
+/// What nearly every header fits into.
+const USUAL_HEADER: u64 = 1 << 9;
 
 /// The arrays in `archive`, by the names that they were saved under.
 pub(super) fn read(archive: &Zip, mut budget: Budget) -> Parse<Contents> {
@@ -36,7 +38,10 @@ pub(super) fn read(archive: &Zip, mut budget: Budget) -> Parse<Contents> {
 
 /// The array in `entry`, unless it is one of texts.
 fn array(archive: &Zip, entry: &str, budget: &mut Budget) -> Parse<Option<Tensor>> {
-    let head = archive.head(entry, MAX_HEADER)?;
+    let mut head = archive.head(entry, USUAL_HEADER)?;
+    if head.len() as u64 == USUAL_HEADER && header(&head).is_err() {
+        head = archive.head(entry, MAX_HEADER)?;
+    }
     let Header { descr, fortran, shape, data } = header(&head)?;
     if descr.contains('O') {
         return Err(

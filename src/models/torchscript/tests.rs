@@ -207,6 +207,26 @@ fn a_module_is_used_as_it_is() -> Result<()> {
 }
 
 #[test]
+fn a_native_network_that_was_exported_still_trains() -> Result<()> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("exported.pt");
+    let model = crate::models::small_classifier(&CLASSES, 1)?;
+    model.export(crate::models::ExportFormat::TorchScript, &file)?;
+    let module = TorchScript::load(&file, Device::Cpu)?.cut(None)?;
+    assert_eq!(module.notes(), Vec::<String>::new());
+    let module = Classifier::graft(module, spec(HeadKind::Linear, &CLASSES), Device::Cpu, 2)?;
+    let x = Tensor::arange(4 * 3 * 32 * 32, (Kind::Float, Device::Cpu)).sin().reshape([4, 3, 32, 32]);
+    for train in [false, true] {
+        let features = |model: &Classifier| model.backbone().forward(&x, train);
+        assert_close(if train { "training" } else { "evaluation" }, &features(&module)?, &features(&model)?.detach());
+    }
+    for (name, entry) in model.store.entries().filter(|(name, _)| name.contains("running_")) {
+        assert_close(name, module.store.get(name).unwrap(), &entry.tensor);
+    }
+    Ok(())
+}
+
+#[test]
 #[ignore = "is run by `python tests/golden/torchscript/compare.py`, which makes its files"]
 fn compare() -> Result<()> {
     let variable = |name| std::env::var(name).expect("compare.py sets it");
