@@ -85,11 +85,10 @@ impl Backbone {
     /// What libtorch refuses, as an image too small for the network.
     pub fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         match &self.body {
-            Body::Native(layers) => {
-                let run =
-                    |x: Tensor, (layer, stage): (&Box<dyn Layer>, &Stage)| layer.forward(&x, train && !stage.frozen);
-                layers.iter().zip(&self.stages).try_fold(x.shallow_clone(), run)
-            }
+            Body::Native(layers) => layers
+                .iter()
+                .zip(&self.stages)
+                .try_fold(x.shallow_clone(), |x, (layer, stage)| layer.forward(&x, train && !stage.frozen)),
             Body::TorchScript(module) => module.forward(x, train, &self.stages),
         }
     }

@@ -16,7 +16,9 @@ use crate::{Error, Result};
 /// More than enough, and few enough to try them all.
 const MOST_STARS: usize = 4;
 
-/// How names become other names; see the [module](self).
+/// How names become other names, written `PATTERN -> NAME`: in the pattern `*` stands for any text and `{i}` for a number,
+/// in the new name each `*` for what its like has found and `{i+1}` for arithmetic on the number; `models/README.md` has all
+/// of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     pattern: Vec<Piece>,

@@ -4,7 +4,7 @@
 //! The head is the last linear layer on the way to the output, or the layer that the user names. Everything else keeps
 //! its dotted names and shares its tensors with the module, so what is learned is saved with it. Batch norm and dropout
 //! follow training where the module asks its `training` attribute; where tracing wrote a constant instead, the constant
-//! is replaced by that attribute, and the user is told ([`TorchScript::notes`]).
+//! is replaced by that attribute, and the user is told ([`Cut::notes`]).
 
 mod findings;
 mod module;
