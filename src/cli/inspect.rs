@@ -14,7 +14,7 @@ use crate::methods::both_labelled::finetune;
 use crate::models::formats::torchscript::Archive;
 use crate::models::formats::{Format, StateDict, dtype_name};
 use crate::models::torchscript::{self, TorchScript};
-use crate::models::{Builder, Outline, Selector, Spec, Store, architecture, recognise, registry};
+use crate::models::{Builder, Outline, Selector, Spec, Store, architecture, names, recognise, registry};
 use crate::report::{Align, Table, format};
 use crate::{Error, Result};
 
@@ -122,7 +122,13 @@ fn report(args: &InspectArgs) -> Result<Report> {
         (Some(torchscript::ARCHITECTURE.to_string()), known.map_err(|error| notes.push(error.to_string())).ok())
     } else {
         let name = described.or(by_name.map(|entry| entry.name.clone()));
-        let name = name.map_or_else(|| dict.as_ref().map_or(Ok(None), recognise), |name| Ok(Some(name)))?;
+        let mut name = name.map_or_else(|| dict.as_ref().map_or(Ok(None), recognise), |name| Ok(Some(name)))?;
+        if let (None, Some(dict)) = (&name, &dict)
+            && let Some((architecture, dialect)) = names::recognise(dict)?
+        {
+            notes.push(format!("its tensors have the names of {dialect}; the stages are those of {architecture} here"));
+            name = Some(architecture.to_string());
+        }
         let known = name.as_deref().map(|name| skeleton(name, description.as_ref())).transpose()?;
         (name, known)
     };

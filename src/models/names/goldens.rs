@@ -76,6 +76,23 @@ fn torchvisions_own_names_stay() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_network_is_recognised_by_the_names_of_another_library() -> Result<()> {
+    let chosen =
+        ["vgg16", "resnet34", "densenet169", "mobilenet_v3_small", "efficientnet_b1", "convnext_small", "vit_b_16"];
+    let cases = goldens().cases.into_iter().filter(|case| chosen.contains(&case.network.as_str()));
+    let mut compared = 0;
+    for Case { network, dialect, shapes } in cases {
+        let found = recognise(&StateDict::new(tensors(&shapes), BTreeMap::new()))?;
+        assert_eq!(found, Some((network.as_str(), dialect.as_str())));
+        compared += 1;
+    }
+    assert!(compared > chosen.len(), "{compared}");
+    let other = tensors(&Shapes::from([("encoder.weight".to_string(), vec![3, 4])]));
+    assert_eq!(recognise(&StateDict::new(other, BTreeMap::new()))?, None);
+    Ok(())
+}
+
 /// The second of three steps that compare logits; `models/README.md` has all of them.
 #[test]
 #[ignore = "needs the files of `python tests/golden/names/generate.py weights target/names`"]

@@ -18,7 +18,7 @@ use serde::Deserialize;
 
 pub use load::{Loaded, load};
 pub use rule::Rule;
-pub use translate::{Translated, rename, translate};
+pub use translate::{Translated, recognise, rename, translate};
 
 /// Networks whose tensors have the same names, but for how many blocks there are.
 #[derive(Debug, Deserialize)]

@@ -6,7 +6,9 @@ use tch::Tensor;
 
 use super::rule::{Rule, Then};
 use super::{Dialect, candidates};
+use crate::models::architecture::with_source_head;
 use crate::models::formats::{Reshaping, StateDict};
+use crate::models::{Builder, registry};
 use crate::{Error, Result};
 
 /// A checkpoint under a model's names.
@@ -84,6 +86,28 @@ pub fn translate(dict: StateDict, architecture: &str, targets: &BTreeMap<String,
     };
     let names = dict.names().map(|name| (name.to_string(), in_dialect(dialect, groups, name))).collect();
     Ok(Translated { dialect: Some(dialect.name.clone()), ..make(dict, names, targets)? })
+}
+
+/// The architecture that a checkpoint in a known dialect is of, and the dialect: the one that most of its tensors fit into,
+/// if that is nearly all of the network's.
+///
+/// # Errors
+/// What libtorch refuses.
+pub fn recognise(dict: &StateDict) -> Result<Option<(&'static str, &'static str)>> {
+    let mut best = (0, None);
+    for architecture in crate::models::architectures() {
+        let builder = Builder::skeleton();
+        with_source_head(architecture, &builder, registry::imagenet_classes().len() as i64)?;
+        let targets = builder.finish().views();
+        for (dialect, groups) in candidates(architecture) {
+            let found = found(dict, &targets, |name| in_dialect(dialect, groups, name));
+            // two tensors of a head with other classes, and a counter for each batch norm, may be missing
+            if found > best.0 && 10 * found >= 7 * targets.len() && 2 * found > dict.tensors.len() {
+                best = (found, Some((architecture, dialect.name.as_str())));
+            }
+        }
+    }
+    Ok(best.1)
 }
 
 fn in_dialect<'a>(dialect: &'a Dialect, groups: &[u64], name: &str) -> Renamed<'a> {
