@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor};
 use super::architecture::with_source_head;
 use super::layers::Layer;
 use super::{Backbone, Builder, Head, Role, Store};
-use crate::Result;
+use crate::{Result, native};
 
 const TOLERANCE: f64 = 1e-4;
 /// The seeds of the formula, beside a tensor's position among all sorted names.
@@ -123,12 +123,16 @@ fn the_architectures_answer_learn_and_track_statistics_as_pythons_do() -> Result
     for golden in goldens.cases {
         let case = format!("{} at {}", golden.name, golden.size);
         let (backbone, head, store) = network(&golden.name, 10)?;
+        // in f64, where the order in which a processor adds does not show
+        for (_, entry) in store.entries().filter(|(_, entry)| entry.tensor.is_floating_point()) {
+            native::set_data(&entry.tensor, &entry.tensor.detach().to_kind(Kind::Double))?;
+        }
         tch::no_grad(|| {
             for (number, (name, entry)) in (0..).zip(store.entries()) {
                 entry.tensor.shallow_clone().copy_(&value(name, number, &entry.tensor));
             }
         });
-        let images = Tensor::empty([golden.batch, 3, golden.size, golden.size], (Kind::Float, Device::Cpu));
+        let images = Tensor::empty([golden.batch, 3, golden.size, golden.size], (Kind::Double, Device::Cpu));
         let images = filled(&(noise(IMAGES, images.numel()) * 1.5), &images);
 
         let evaluated = tch::no_grad(|| logits(&backbone, &head, &images, false))?;
@@ -140,7 +144,7 @@ fn the_architectures_answer_learn_and_track_statistics_as_pythons_do() -> Result
         let trained = logits(&backbone, &head, &images, true)?;
         check_logits(&format!("{case}: train logits"), &trained, &golden.train_logits);
         let cotangent = filled(&noise(COTANGENT, trained.numel()), &trained);
-        (trained * cotangent).sum(Kind::Float).backward();
+        (trained * cotangent).sum(Kind::Double).backward();
 
         let entries: Vec<_> = (0..).zip(store.entries()).collect();
         let parameters = entries.iter().filter(|(_, (_, entry))| entry.role == Role::Parameter);

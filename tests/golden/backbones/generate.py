@@ -1,5 +1,7 @@
 """Writes data.json: what Python's networks answer for weights and images that a formula makes.
 
+In float64, where the order in which a processor adds does not show: in float32 it moves gradients of small batches by 0.3 %.
+
 Needs torch, torchvision, efficientnet_lite_pytorch.
 """
 
@@ -30,7 +32,7 @@ def noise(seed, count):
     return (x ^ (x >> 16)).astype(np.float64) / 2**31 - 1
 
 
-def filled(numbers, shape, dtype=torch.float32):
+def filled(numbers, shape, dtype=torch.float64):
     """The numbers over and over again."""
     numbers = torch.from_numpy(numbers).to(dtype).numpy()
     return torch.from_numpy(np.resize(numbers, shape))
@@ -74,7 +76,7 @@ def summary(tensors, numbers):
 
 def golden(name, size, batch):
     torch.manual_seed(0)
-    model = build(name, CLASSES, size)
+    model = build(name, CLASSES, size).double()
     before = state(model)
     numbers = {key: number for number, key in enumerate(sorted(before))}
     before = {key: value(key, numbers[key], tensor) for key, tensor in before.items()}
