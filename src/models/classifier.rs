@@ -77,7 +77,7 @@ pub struct Classifier {
     pub store: Store,
     backbone: Backbone,
     head: Head,
-    /// Whether nothing follows the head in a TorchScript module, so that another head can stand in its place.
+    /// Whether a TorchScript module answers with its head and evaluates when told to, so that another head can stand there.
     pub(super) ends_in_head: bool,
 }
 
@@ -101,7 +101,8 @@ impl Classifier {
     pub fn graft(cut: Cut, spec: Spec, device: Device, seed: u64) -> Result<Self> {
         tch::manual_seed(seed as i64);
         let builder = Builder::new(device);
-        let ends_in_head = cut.findings.after.is_empty();
+        // a module with training mode written into it would go on training in whoever reads it
+        let ends_in_head = cut.findings.after.is_empty() && cut.findings.baked.1 == 0;
         let backbone = cut.into_backbone(&builder)?;
         let head = Head::on(&backbone, &builder, spec.head, spec.classes.len() as i64, spec.dropout)?;
         Ok(Self { spec, store: builder.finish(), backbone, head, ends_in_head })

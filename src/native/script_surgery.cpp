@@ -222,6 +222,7 @@ std::pair<int, int> regraft::follow_training(Graph& graph) {
       flag = 5;
       // the layer itself decides: it is the owner of the running mean
       Value* mean = node->input(3);
+      if (mean->mustBeNone()) return;  // it has no statistics to fall back on
       if (mean->node()->kind() == prim::GetAttr) module = mean->node()->input(0);
     } else if (is_dropout(node)) {
       flag = 2;
@@ -247,10 +248,17 @@ extern "C" int regraft_script_analyse(Script* script, const char* wanted, char**
     auto graph = inlined(script->module);
     auto from_image = depending_on(*graph, {graph->inputs()[1]});
     Found found;
-    if (wanted)
-      found.head = wanted;
-    else
+    if (!wanted) {
       found = find_head(*graph, from_image);
+    } else {
+      // what follows a head that was named is known only where it is the last one, or made of the last one
+      try {
+        found = find_head(*graph, from_image);
+      } catch (const c10::Error&) {
+      }
+      if (found.head != wanted && found.head.rfind(std::string(wanted) + ".", 0) != 0) found.after = {"other layers"};
+      found.head = wanted;
+    }
     std::ostringstream lines;
     lines << "head\t" << found.head << '\n';
     for (const auto& kind : found.after) lines << "after\t" << kind << '\n';

@@ -142,6 +142,8 @@ impl Cut {
     /// A module that does not take images of that size, or whose features are not one vector per image.
     pub fn try_out(&self, preprocessing: &Preprocessing, device: Device) -> Result<()> {
         let _guard = tch::no_grad_guard();
+        // a module that was saved in training mode would take the empty images into its statistics
+        self.script.train([])?;
         let side = i64::from(preprocessing.crop);
         let run = |batch: i64| self.script.features(&Tensor::f_zeros([batch, 3, side, side], (Kind::Float, device))?);
         let features = run(2).map_err(|error| {

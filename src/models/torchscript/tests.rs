@@ -173,7 +173,7 @@ fn a_head_can_be_named() -> Result<()> {
 fn every_head_survives_the_file_and_torch_runs_it() -> Result<()> {
     let folder = tempfile::tempdir().unwrap();
     let x = &data()["x"];
-    for name in ["scripted", "traced_eval", "without_bias", "probabilities"] {
+    for name in ["scripted", "traced_eval", "traced_train", "without_bias", "probabilities"] {
         for head in [HeadKind::Linear, HeadKind::Mlp, HeadKind::Prototype] {
             let model = grafted(name, head)?;
             model.save(folder.path())?;
@@ -196,9 +196,22 @@ fn every_head_survives_the_file_and_torch_runs_it() -> Result<()> {
 }
 
 #[test]
+fn a_head_that_is_named_leaves_out_what_follows_it_in_the_file_too() -> Result<()> {
+    let folder = tempfile::tempdir().unwrap();
+    let x = &data()["x"];
+    let cut = TorchScript::load(&golden("probabilities.pt"), Device::Cpu)?.cut(Some("inner.fc"))?;
+    assert_eq!(cut.findings.after, ["aten::softmax"]);
+    let model = Classifier::graft(cut, spec(HeadKind::Linear, &CLASSES), Device::Cpu, 1)?;
+    model.save(folder.path())?;
+    let (module, _) = Script::load(&folder.path().join("model.pt"), Device::Cpu, EXTRA_FILE)?;
+    assert_close("the file", &module.forward(x)?, &model.forward(x, false)?);
+    Ok(())
+}
+
+#[test]
 fn a_module_is_used_as_it_is() -> Result<()> {
     let data = data();
-    for name in ["scripted", "traced_eval"] {
+    for name in ["scripted", "scripted_train", "traced_eval", "traced_train"] {
         let model = Classifier::open(&golden(&format!("{name}.pt")), Device::Cpu, &options())?;
         assert_eq!(model.spec.classes, ["0", "1", "2", "3", "4"]);
         assert_close(name, &model.forward(&data["x"], false)?, &data["eval_logits"]);
