@@ -75,8 +75,14 @@ fn what_is_frozen_in_a_module_stays_and_a_killed_run_goes_on_to_the_same_bytes()
 #[test]
 fn every_head_and_a_second_round_work_on_a_module() {
     let scene = Scene::new(6);
-    for head in ["mlp", "prototype", "linear@fc", "fc"] {
-        succeed(&finetune(&scene, "run", &module("scripted"), &["--epochs", "1", "--head", head, "--force"]));
+    for (name, head) in [
+        ("scripted", "mlp"),
+        ("flattened", "mlp"),
+        ("traced_eval", "prototype"),
+        ("scripted", "linear@fc"),
+        ("flattened", "fc"),
+    ] {
+        succeed(&finetune(&scene, "run", &module(name), &["--epochs", "1", "--head", head, "--force"]));
         // what was trained is a source model in its turn
         succeed(&finetune(&scene, "again", "runs/run", &["--epochs", "1", "--force"]));
         let predicted = scene.run(&["predict", "--model", "runs/again", "data/val/red/001.png", "--device", "cpu"]);

@@ -29,7 +29,8 @@ pub struct ExportArgs {
     /// What is written
     #[arg(long, value_enum, default_value = "torchscript")]
     format: ExportFormat,
-    /// The file to write [default: export.pt, .safetensors or .pth in the run's folder, NAME.pt for a source model]
+    /// The file to write, its folder made where there is none [default: export.pt, .safetensors or .pth in the run's folder;
+    /// NAME.pt for a source model and NAME-export.pt for a file NAME.pt, here]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Overwrites a file that is there

@@ -14,7 +14,7 @@ use crate::methods::both_labelled::finetune;
 use crate::models::formats::torchscript::Archive;
 use crate::models::formats::{Format, StateDict, dtype_name};
 use crate::models::torchscript::{self, TorchScript};
-use crate::models::{Builder, Outline, Selector, Spec, Store, architecture, names, recognise, registry};
+use crate::models::{Builder, OF_RUN, Outline, Selector, Spec, Store, architecture, names, recognise, registry};
 use crate::report::{Align, Table, format};
 use crate::{Error, Result};
 
@@ -99,8 +99,11 @@ fn report(args: &InspectArgs) -> Result<Report> {
     let (dict, file) = match by_name {
         Some(entry) => (None, PathBuf::from(&entry.name)),
         None => {
-            let of_run = || ["model.safetensors", "model.pt"].map(|name| args.file.join(name));
-            let file = of_run().into_iter().find(|file| file.is_file()).unwrap_or_else(|| args.file.clone());
+            let file = OF_RUN
+                .iter()
+                .map(|name| args.file.join(name))
+                .find(|file| file.is_file())
+                .unwrap_or_else(|| args.file.clone());
             (Some(StateDict::read(&file)?), file)
         }
     };
@@ -170,12 +173,8 @@ fn report(args: &InspectArgs) -> Result<Report> {
 impl ModuleReport {
     fn of(archive: Archive) -> Self {
         let root = archive.modules.first();
-        // tracing marks the classes that it makes, as in __torch__.torchvision.models.resnet.___torch_mangle_3.ResNet
-        let parts = root.iter().flat_map(|module| module.class.split('.'));
-        let class: Vec<_> =
-            parts.filter(|part| *part != "__torch__" && !part.starts_with("___torch_mangle_")).collect();
         Self {
-            class: class.join("."),
+            class: root.map_or_else(String::new, |module| torchscript::plain_class(&module.class)),
             saved_in_training_mode: root.is_some_and(|module| module.training),
             custom_operators: archive.custom_ops,
             extra_files: archive.extra_files.into_keys().collect(),
@@ -188,10 +187,17 @@ fn entry(name: &str, tensor: &tch::Tensor) -> (String, Vec<i64>, &'static str, u
     (name.to_string(), tensor.size(), dtype_name(tensor.kind()), bytes)
 }
 
-/// The stages of a TorchScript module, and what is to be known of it; libtorch reads its code for that, and runs none of it.
+/// The stages of a TorchScript module, and what is to be known of it; libtorch reads its code for that, and does not call
+/// its forward.
 fn look_into(file: &Path) -> Result<((Outline, Store), Vec<String>)> {
     let cut = TorchScript::load(file, Device::Cpu)?.cut(None)?;
-    let notes = cut.notes();
+    let mut notes = cut.notes();
+    if !cut.arithmetic().is_empty() {
+        let kinds = cut.arithmetic().join(", ");
+        notes.push(format!(
+            "it computes with the pixels before its first layer ({kinds}): to be used with --mean and --std"
+        ));
+    }
     Ok((cut.outline()?, notes))
 }
 

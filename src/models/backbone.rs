@@ -93,6 +93,14 @@ impl Backbone {
         }
     }
 
+    /// Whether its tensors may lie in memory with their channels side by side.
+    pub fn takes_channels_last(&self) -> bool {
+        match &self.body {
+            Body::Native(_) => true,
+            Body::TorchScript(module) => module.takes_channels_last(),
+        }
+    }
+
     /// Which of the store's parameters belong to which stage, and which to the head: what selectors select from.
     pub fn outline(&self, store: &Store) -> Outline {
         let stages = self.stages.iter().map(|stage| (stage.name.clone(), stage.paths.clone())).collect();

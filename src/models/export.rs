@@ -2,9 +2,10 @@
 //!
 //! TorchScript files hold the description of the model (classes, preprocessing) as `regraft.json`, and take images
 //! normalised as it says, `[N, 3, H, W]` f32. Their tensors have the names that the model's state dict has. A module
-//! that came in as TorchScript and got a linear head goes out as itself, with other values in its tensors; everything
-//! else is traced, with batch norm and dropout following `train()` and `eval()` as in the original. What draws random
-//! numbers over whole branches (stochastic depth) is left out by tracing, as in Python.
+//! that came in as TorchScript and got a linear head goes out as itself, with other values in its tensors; of one that got
+//! another head the graph of the features is kept, and our own networks are traced, with batch norm and dropout following
+//! `train()` and `eval()` as in the original. What draws random numbers over whole branches (stochastic depth) is left out
+//! by tracing, as in Python. Every file is read back and compared with the model before it is kept.
 //!
 //! ONNX is not among the formats: libtorch has no writer for it, and one of our own would be a second definition of
 //! every operator. In Python, `torch.onnx.export` takes the network that the exported `.pth` is loaded into.
@@ -47,7 +48,7 @@ impl ExportFormat {
     }
 }
 
-/// How far a traced module may be from the model, relative to the largest logit.
+/// How far what was written may be from the model, relative to the largest logit.
 const TOLERANCE: f64 = 1e-5;
 
 impl Classifier {
@@ -88,57 +89,60 @@ impl Classifier {
     }
 
     fn export_torchscript(&self, path: &Path) -> Result<()> {
-        let head = &self.backbone().head_path;
-        let own = match &self.backbone().body {
-            Body::TorchScript(module) if self.spec.head == HeadKind::Linear => Some(module.script()),
-            _ => None,
-        };
-        // only a head that is exactly weight and bias can stand in the old one's place, with nothing behind it
-        let names = [format!("{head}.weight"), format!("{head}.bias")];
-        let own = own.filter(|script| self.ends_in_head && names.iter().all(|name| script.tensor(name).is_ok()));
-        let (traced, replaced);
-        let script = match own {
-            Some(script) => {
-                let value = |name: &String| self.store.get(name).map(Tensor::shallow_clone);
-                replaced = names.iter().filter_map(|name| Some((name.as_str(), value(name)?))).collect();
-                script
-            }
-            None => {
-                traced = self.trace()?;
-                replaced = vec![];
-                &traced
-            }
-        };
         let mut spec = self.spec.clone();
-        spec.head_path = Some(head.clone());
+        spec.head_path = Some(self.backbone().head_path.clone());
         let text = serde_json::to_string_pretty(&spec).expect("a description is plain data");
-        write_path_atomically(path, |file| script.save(file, &replaced, EXTRA_FILE, &text))
+        write_path_atomically(path, |file| {
+            if let Some((script, replaced)) = self.as_itself() {
+                script.save(file, &replaced, EXTRA_FILE, &text)?;
+                if self.compare(file).is_ok() {
+                    return Ok(());
+                }
+            }
+            self.trace()?.save(file, &[], EXTRA_FILE, &text)?;
+            self.compare(file)
+        })
     }
 
-    /// The model as a module, compared with itself on another number of images than it was traced with.
+    /// The module that the network came in as, and what replaces its head, where nothing but the values differ.
+    fn as_itself(&self) -> Option<(&Script, Vec<(String, Tensor)>)> {
+        let Body::TorchScript(module) = &self.backbone().body else { return None };
+        let names = ["weight", "bias"].map(|name| format!("{}.{name}", self.backbone().head_path));
+        // only a head that is exactly weight and bias can stand in the old one's place, with nothing behind it
+        let fits = self.spec.head == HeadKind::Linear && names.iter().all(|name| module.script().tensor(name).is_ok());
+        let value = |name: String| Some((name.clone(), self.store.get(&name)?.shallow_clone()));
+        (self.ends_in_head && fits).then(|| (module.script(), names.into_iter().filter_map(value).collect()))
+    }
+
+    /// The model written down as a new module.
     fn trace(&self) -> Result<Script> {
         let _guard = tch::no_grad_guard();
-        let (device, side) = (self.store.device(), i64::from(self.spec.preprocessing.crop));
         let class: String =
             self.spec.architecture.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
         let entries = self.store.entries();
         let tensors: Vec<_> =
             entries.map(|(name, entry)| (name, entry.tensor.shallow_clone(), entry.role == Role::Parameter)).collect();
-        let images = |batch: i64| {
-            let count = batch * 3 * side * side;
-            Ok::<_, Error>(Tensor::f_arange(count, (Kind::Float, device))?.f_sin()?.f_reshape([batch, 3, side, side])?)
-        };
-        let script = Script::trace(&class, &tensors, &images(2)?, |x| self.forward(x, false))?;
-        let x = images(3)?;
-        let (expected, found) = (self.forward(&x, false)?, script.forward(&x)?);
+        Script::trace(&class, &tensors, &self.pattern(2)?, |x| self.forward(x, false))
+    }
+
+    /// So many made-up images.
+    fn pattern(&self, batch: i64) -> Result<Tensor> {
+        let (device, side) = (self.store.device(), i64::from(self.spec.preprocessing.crop));
+        let numbers = Tensor::f_arange(batch * 3 * side * side, (Kind::Float, device))?;
+        Ok(numbers.f_sin()?.f_reshape([batch, 3, side, side])?)
+    }
+
+    /// Asks the module in `file` and the model about another number of images than was written down.
+    fn compare(&self, file: &Path) -> Result<()> {
+        let _guard = tch::no_grad_guard();
+        let x = self.pattern(3)?;
+        let (module, _) = Script::load(file, self.store.device(), EXTRA_FILE)?;
+        let (expected, found) = (self.forward(&x, false)?, module.forward(&x)?);
         let error = f64::try_from((&found - &expected).abs().max())?;
         let largest = f64::try_from(expected.abs().max())?;
         if error <= TOLERANCE * largest.max(1.0) {
-            return Ok(script);
+            return Ok(());
         }
-        Err(Error::Model(format!(
-            "the traced module is off by {error:.1e} where logits reach {largest:.1e}, so it was not written; this is a \
-             defect of regraft"
-        )))
+        Err(Error::Model(format!("the module answers otherwise than the model, by {error:.1e} of {largest:.1e}")))
     }
 }

@@ -44,6 +44,7 @@ pub use head::{Head, HeadKind};
 pub use head_choice::HeadChoice;
 pub use init::Init;
 pub use open::Named;
+pub(crate) use open::OF_RUN;
 pub use recognise::recognise;
 pub use registry::SourceModel;
 pub use selector::{Outline, Selector};

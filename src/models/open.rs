@@ -24,7 +24,7 @@ pub enum Named {
 }
 
 /// The files of a run's folder that hold its model.
-const OF_RUN: [&str; 2] = ["model.safetensors", "model.pt"];
+pub(crate) const OF_RUN: [&str; 2] = ["model.safetensors", "model.pt"];
 
 impl Named {
     /// The model that is meant by `name`. What exists as a file comes before what the registry has.
@@ -86,7 +86,7 @@ impl Classifier {
                 Ok(model)
             }
             spec => {
-                let cut = module.cut(None)?;
+                let mut cut = module.cut(None)?;
                 let mut spec = match spec {
                     Some(spec) => spec,
                     None => bare(file, &cut, options)?,

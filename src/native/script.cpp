@@ -1,6 +1,7 @@
 // TorchScript modules: load, list, read and write tensors, switch between training and evaluation, run, save.
 #include "script.h"
 
+#include <torch/csrc/jit/frontend/tracer.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
 #include <torch/csrc/jit/serialization/import.h>
 
@@ -19,14 +20,6 @@ using torch::jit::Module;
 namespace {
 std::string joined(const std::string& path, const std::string& name) { return path.empty() ? name : path + "." + name; }
 
-// The module that holds the attribute `path`, and the attribute's own name.
-std::pair<Module, std::string> owner_of(Module module, const std::string& path) {
-  size_t begin = 0;
-  for (size_t dot; (dot = path.find('.', begin)) != std::string::npos; begin = dot + 1)
-    module = module.attr(path.substr(begin, dot - begin)).toModule();
-  return {module, path.substr(begin)};
-}
-
 void list(const Module& module, const std::string& path, std::ostream& out) {
   const auto& type = module.type();
   out << "module\t" << path << '\t' << type->name()->qualifiedName() << '\n';
@@ -41,6 +34,19 @@ void list(const Module& module, const std::string& path, std::ostream& out) {
 }
 }  // namespace
 
+char* regraft::duplicate(const std::string& text) {
+  char* copy = strdup(text.c_str());
+  TORCH_CHECK(copy, "out of memory");
+  return copy;
+}
+
+std::pair<Module, std::string> regraft::owner_of(Module module, const std::string& path) {
+  size_t begin = 0;
+  for (size_t dot; (dot = path.find('.', begin)) != std::string::npos; begin = dot + 1)
+    module = module.attr(path.substr(begin, dot - begin)).toModule();
+  return {module, path.substr(begin)};
+}
+
 extern "C" {
 
 // `extra` names a file in the archive, whose contents `regraft_script_extra` gives afterwards.
@@ -51,8 +57,9 @@ int regraft_script_load(const char* path, int device, const char* extra, Script*
     torch::jit::ExtraFilesMap files{{extra, ""}};
     auto where = device < 0 ? at::Device(at::kCPU) : at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device));
     auto module = torch::jit::load(path, where, files, /*load_debug_files=*/false);
-    *text = strdup(files[extra].c_str());
-    *out = new Script{std::move(module), nullptr};
+    auto script = std::make_unique<Script>(Script{std::move(module), nullptr});
+    *text = regraft::duplicate(files[extra]);
+    *out = script.release();
   });
 }
 
@@ -64,13 +71,13 @@ int regraft_script_list(const Script* script, char** text) {
   return regraft::guarded([&] {
     std::ostringstream lines;
     list(script->module, "", lines);
-    *text = strdup(lines.str().c_str());
+    *text = regraft::duplicate(lines.str());
   });
 }
 
 int regraft_script_tensor(const Script* script, const char* name, Tensor** out) {
   return regraft::guarded([&] {
-    auto [module, attribute] = owner_of(script->module, name);
+    auto [module, attribute] = regraft::owner_of(script->module, name);
     *out = new Tensor(module.attr(attribute).toTensor());
   });
 }
@@ -88,6 +95,10 @@ int regraft_script_train(Script* script, const char* const* paths, int64_t count
 int regraft_script_features(Script* script, const Tensor* x, Tensor** out) {
   return regraft::guarded([&] {
     TORCH_CHECK(script->features, "the head of the module has not been looked for");
+    if (torch::jit::tracer::isTracing()) {
+      *out = new Tensor(regraft::record_features(*script, *x));
+      return;
+    }
     torch::jit::Stack stack{script->module._ivalue(), *x};
     script->features->run(stack);
     TORCH_CHECK(stack.size() == 1 && stack[0].isTensor(), "its features are not one tensor");
@@ -109,7 +120,7 @@ int regraft_script_save(const Script* script, const char* path, const char* cons
       return tensor.detach().to(at::kCPU).contiguous().requires_grad_(learns && tensor.is_floating_point());
     };
     for (int64_t i = 0; i < count; ++i) {
-      auto [module, attribute] = owner_of(copy, names[i]);
+      auto [module, attribute] = regraft::owner_of(copy, names[i]);
       module.setattr(attribute, plain(*tensors[i], true));
     }
     for (const auto& module : copy.modules())

@@ -180,9 +180,9 @@ impl Script {
     ///
     /// # Errors
     /// A full disk, or a name that is not there.
-    pub fn save(&self, path: &Path, replaced: &[(&str, Tensor)], extra: &str, text: &str) -> Result<()> {
+    pub fn save(&self, path: &Path, replaced: &[(String, Tensor)], extra: &str, text: &str) -> Result<()> {
         let (path, extra, text) = (c_path(path)?, c_string(extra)?, c_string(text)?);
-        let keys = names(replaced.iter().map(|(name, _)| *name))?;
+        let keys = names(replaced.iter().map(|(name, _)| name.as_str()))?;
         let tensors: Vec<_> = replaced.iter().map(|(_, tensor)| tensor.as_ptr()).collect();
         check(unsafe {
             regraft_script_save(

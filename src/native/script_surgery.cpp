@@ -81,6 +81,10 @@ Found find_head(const Graph& graph, const Values& from_image) {
   const Value* value = graph.outputs()[0];
   while (value != graph.inputs()[1]) {
     const Node* node = value->node();
+    TORCH_CHECK(node->kind() != aten::linear || node->input(1)->node()->kind() != prim::Constant,
+                "it was frozen (torch.jit.freeze), so its weights are constants; save it before freezing");
+    TORCH_CHECK(node->kind() != aten::linear || linear_weight(node, self), "the weight of its last linear layer is computed (",
+                node->input(1)->node()->kind().toQualString(), "); take the parametrisation off before saving");
     if (auto weight = linear_weight(node, self)) {
       auto name = weight->substr(weight->rfind('.') + 1);
       TORCH_CHECK(name == "weight" && weight->size() > name.size(), "its last linear layer multiplies by `", *weight,
@@ -176,11 +180,40 @@ void list_uses(Graph& graph, std::ostream& out) {
   });
 }
 
+bool asks_for_mode(Graph& graph) {
+  bool found = false;
+  each_node(graph.block(), [&](Node* node) {
+    found |= node->kind() == prim::GetAttr && node->s(attr::name) == "training";
+  });
+  return found;
+}
+
+// Writes plain attributes that forward never changes into the graph, so that branches on them are decided.
+void settle_attributes(Graph& graph, const Module& module) {
+  const Value* self = graph.inputs()[0];
+  std::unordered_set<std::string> changed{"training"};
+  std::vector<Node*> reads;
+  each_node(graph.block(), [&](Node* node) {
+    if (node->kind() == prim::SetAttr) changed.insert(node->s(attr::name));
+    if (node->kind() == prim::GetAttr) reads.push_back(node);
+  });
+  for (Node* node : reads) {
+    auto path = path_of(node->output(), self);
+    if (!path || changed.count(node->s(attr::name))) continue;
+    auto [owner, name] = regraft::owner_of(module, *path);
+    auto value = owner.attr(name);
+    if (!value.isBool() && !value.isInt() && !value.isDouble() && !value.isNone()) continue;
+    WithInsertPoint before(node);
+    node->output()->replaceAllUsesWith(graph.insertConstant(value));
+  }
+}
+
 std::shared_ptr<Graph> inlined(const Module& module) {
   auto method = module.find_method("forward");
   TORCH_CHECK(method, "it has no method `forward`");
   auto graph = method->graph()->copy();
   Inline(*graph);
+  settle_attributes(*graph, module);
   ConstantPropagation(graph);
   TORCH_CHECK(graph->inputs().size() == 2, "its forward takes ", graph->inputs().size() - 1,
               " inputs; expected one, a batch of images");
@@ -203,7 +236,7 @@ std::optional<std::string> regraft::path_of(const Value* value, const Value* sel
   return path;
 }
 
-std::pair<int, int> regraft::follow_training(Graph& graph) {
+std::pair<int, int> regraft::follow_training(Graph& graph, bool only_evaluating) {
   int evaluating = 0, training = 0;
   std::vector<Node*> counters;
   for (Node* node : graph.nodes()) {
@@ -232,7 +265,7 @@ std::pair<int, int> regraft::follow_training(Graph& graph) {
     auto constant = toIValue(node->input(flag));
     if (!constant) return;
     auto type = module->type()->cast<c10::ClassType>();
-    if (!type || !type->hasAttribute("training")) return;
+    if (!type || !type->hasAttribute("training") || (only_evaluating && constant->toBool())) return;
     (constant->toBool() ? training : evaluating) += 1;
     WithInsertPoint before(node);
     node->replaceInput(flag, graph.insertGetAttr(module, "training"));
@@ -265,10 +298,12 @@ extern "C" int regraft_script_analyse(Script* script, const char* wanted, char**
     for (const auto& kind : arithmetic_before_layers(*graph, from_image)) lines << "arithmetic\t" << kind << '\n';
     lines << "dropped\t" << cut(*graph, found.head, from_image) << '\n';
     EliminateDeadCode(graph);
-    auto [evaluating, training] = regraft::follow_training(*graph);
-    lines << "baked\t" << evaluating << '\t' << training << '\n';
+    // what was scripted asks already, and a constant in it is meant
+    std::pair<int, int> baked{0, 0};
+    if (!asks_for_mode(*graph)) baked = regraft::follow_training(*graph, /*only_evaluating=*/false);
+    lines << "baked\t" << baked.first << '\t' << baked.second << '\n';
     list_uses(*graph, lines);
     script->features = std::make_unique<GraphFunction>("features", graph, nullptr);
-    *text = strdup(lines.str().c_str());
+    *text = regraft::duplicate(lines.str());
   });
 }

@@ -4,7 +4,9 @@
 #include <torch/csrc/jit/passes/normalize_ops.h>
 #include <torch/csrc/jit/passes/shape_analysis.h>
 
+#include <functional>
 #include <map>
+#include <vector>
 
 #include "script.h"
 #include "shim.h"
@@ -40,7 +42,75 @@ void register_tensors(tracer::TracingState& state, const Module& module, Value* 
       state.setValue(attribute, read());
   }
 }
+// The value of the attribute `path` of `self`, as far as its modules are there; nothing if one is not.
+Value* read_attribute(Graph& graph, Value* self, const std::string& path) {
+  size_t begin = 0;
+  while (true) {
+    auto dot = path.find('.', begin);
+    auto name = path.substr(begin, dot == std::string::npos ? dot : dot - begin);
+    auto type = self->type()->cast<c10::ClassType>();
+    if (!type || !type->hasAttribute(name)) return nullptr;
+    self = graph.insertGetAttr(self, name);
+    if (dot == std::string::npos) return self;
+    begin = dot + 1;
+  }
+}
+
+// Lets a graph that was cut out of `source` read its tensors from another module of the same names, whose type is
+// `type`. Modes are asked of it too; all other attributes are written down.
+void move_to(Graph& graph, const Module& source, const TypePtr& type) {
+  Value* old = graph.inputs()[0];
+  Value* self = graph.insertInput(0, "self")->setType(type);
+  std::vector<Node*> reads;
+  std::function<void(Block*)> collect = [&](Block* block) {
+    for (Node* node : block->nodes()) {
+      TORCH_CHECK(node->kind() != prim::SetAttr, "its forward changes the attribute `", 
+                  node->kind() == prim::SetAttr ? node->s(attr::name) : "", "`");
+      if (node->kind() == prim::GetAttr && !node->output()->type()->cast<c10::ClassType>()) reads.push_back(node);
+      for (Block* inner : node->blocks()) collect(inner);
+    }
+  };
+  collect(graph.block());
+  for (Node* node : reads) {
+    auto path = regraft::path_of(node->output(), old);
+    TORCH_CHECK(path, "it reads an attribute of something that is no part of it");
+    WithInsertPoint before(node);
+    Value* value = nullptr;
+    auto [owner, name] = regraft::owner_of(source, *path);
+    auto attribute = owner.attr(name);
+    if (attribute.isTensor() || name == "training") value = read_attribute(graph, self, *path);
+    // a layer without tensors, as dropout, is no part of the new module
+    if (!value && name == "training") value = graph.insertGetAttr(self, name);
+    if (!value) value = graph.insertConstant(attribute);
+    node->output()->replaceAllUsesWith(value);
+  }
+  // what is left of the chains that led to the attributes
+  EliminateDeadCode(graph.block());
+  TORCH_CHECK(old->uses().empty(), "its forward uses a module otherwise than by its attributes");
+  graph.eraseInput(1);
+}
 }  // namespace
+
+Tensor regraft::record_features(Script& script, const Tensor& x) {
+  auto state = tracer::getTracingState();
+  tracer::setTracingState(nullptr);
+  Tensor features;
+  try {
+    Stack stack{script.module._ivalue(), x};
+    script.features->run(stack);
+    features = stack.at(0).toTensor();
+    auto graph = script.features->graph()->copy();
+    auto* self = state->graph->inputs()[0];
+    move_to(*graph, script.module, self->type());
+    auto outputs = insertGraph(*state->graph, *graph, {self, state->getValue(x)});
+    tracer::setTracingState(state);
+    state->setValue(features, outputs.at(0));
+  } catch (...) {
+    tracer::setTracingState(state);
+    throw;
+  }
+  return features;
+}
 
 extern "C" {
 
@@ -82,7 +152,7 @@ int regraft_trace_end(Script* script, const Tensor* output) {
     NormalizeOps(graph);
     EliminateDeadCode(graph);
     EraseShapeInformation(graph);
-    regraft::follow_training(*graph);
+    regraft::follow_training(*graph, /*only_evaluating=*/true);
     const auto& type = script->module.type();
     auto* forward = script->module._ivalue()->compilation_unit()->create_function(
         c10::QualifiedName(*type->name(), "forward"), graph);

@@ -25,11 +25,23 @@ impl Contents {
         Ok(contents)
     }
 
-    /// The class of the whole module, without the namespace that every one has.
-    pub fn class(&self) -> &str {
-        let class = self.modules.first().map_or("", |(_, class)| class);
-        class.strip_prefix("__torch__.").unwrap_or(class)
+    /// The class of the whole module.
+    pub fn class(&self) -> String {
+        self.modules.first().map_or_else(String::new, |(_, class)| plain_class(class))
     }
+
+    /// Paths of the layers that could be a head.
+    pub fn linear_layers(&self) -> Vec<&str> {
+        let linear = |(_, class): &&(String, String)| plain_class(class).ends_with(".Linear");
+        self.modules.iter().filter(linear).map(|(path, _)| path.as_str()).collect()
+    }
+}
+
+/// A class as its author wrote it: without the namespace that all have, and without the marks of tracing, as in
+/// `__torch__.torchvision.models.resnet.___torch_mangle_3.ResNet`.
+pub fn plain_class(class: &str) -> String {
+    let parts = class.split('.').filter(|part| *part != "__torch__" && !part.starts_with("___torch_mangle_"));
+    parts.collect::<Vec<_>>().join(".")
 }
 
 /// What the graph of `forward` tells.
@@ -121,7 +133,8 @@ mod tests {
         assert_eq!(findings.uses, ["conv.weight", "bn.weight"]);
         assert_eq!((findings.norms, findings.batch_norms), (vec!["bn".to_string()], vec!["bn".to_string()]));
         let contents = Contents::parse("module\t\t__torch__.a.Net\nmodule\tfc\tx\nparameter\tfc.weight\nbuffer\tb\n")?;
-        assert_eq!((contents.class(), contents.modules.len()), ("a.Net", 2));
+        assert_eq!((contents.class().as_str(), contents.modules.len()), ("a.Net", 2));
+        assert_eq!(plain_class("__torch__.a.___torch_mangle_3.Net"), "a.Net");
         assert_eq!((contents.parameters, contents.buffers), (vec!["fc.weight".to_string()], vec!["b".to_string()]));
         assert!(Contents::parse("nonsense").is_err() && Findings::parse("baked\tx\ty").is_err());
         Ok(())

@@ -17,11 +17,12 @@ use tch::{Device, Kind, Tensor};
 
 use super::backbone::Body;
 use super::classifier::{EXTRA_FILE, Spec};
-use super::formats::StateDict;
+use super::formats::{StateDict, dtype_name};
 use super::{Backbone, Builder, FeatureForm, Outline, Role, Store};
 use crate::data::{Preprocessing, PreprocessingOptions};
-use crate::native::Script;
+use crate::native::{self, Script};
 use crate::{Error, Result};
+pub use findings::plain_class;
 use findings::{Contents, Findings};
 pub(super) use module::Module;
 
@@ -45,6 +46,8 @@ pub struct Cut {
     path: PathBuf,
     features: i64,
     classes: i64,
+    /// Whether it takes images whose channels lie side by side in memory.
+    channels_last: bool,
 }
 
 impl TorchScript {
@@ -81,13 +84,19 @@ impl TorchScript {
     pub fn cut(mut self, head: Option<&str>) -> Result<Cut> {
         let head = head.or(self.spec.as_ref().and_then(|spec| spec.head_path.as_deref()));
         let findings = self.script.analyse(head).map_err(|error| {
-            let class = self.contents.class();
-            let mend =
-                "wrap it in a module whose forward takes images and returns logits, or name its head with --head";
-            Error::file(
-                &self.path,
-                format!("the module ({class}) cannot be given a new head: {}; {mend}", plain(&error)),
-            )
+            let (class, reason) = (self.contents.class(), plain(&error));
+            let layers = self.contents.linear_layers();
+            let mend = match head {
+                _ if reason.contains("its forward takes")
+                    || reason.contains("its forward returns")
+                    || layers.is_empty() =>
+                {
+                    "wrap it in a module whose forward takes images and returns logits".to_string()
+                }
+                Some(_) => format!("its linear layers are {}", layers.join(", ")),
+                None => format!("regraft finetune --head takes one of its linear layers: {}", layers.join(", ")),
+            };
+            Error::file(&self.path, format!("the module ({class}) cannot be given a new head: {reason}; {mend}"))
         })?;
         let Self { path, script, contents, .. } = self;
         let findings = Findings::parse(&findings)?;
@@ -98,7 +107,15 @@ impl TorchScript {
         let size = weight.map(|weight| weight.size()).filter(|size| size.len() == 2).ok_or_else(|| {
             Error::file(&path, format!("its layer `{}` is no linear layer, so it cannot be the head", findings.head))
         })?;
-        Ok(Cut { script, contents, findings, path, features: size[1], classes: size[0] })
+        for name in &contents.parameters {
+            let kind = script.tensor(name)?.kind();
+            if kind != Kind::Float {
+                let (kind, mend) = (dtype_name(kind), "save it as float32, module.float()");
+                return Err(Error::file(&path, format!("its parameter `{name}` is {kind}: {mend}")));
+            }
+        }
+        let (features, classes) = (size[1], size[0]);
+        Ok(Cut { script, contents, findings, path, features, classes, channels_last: true })
     }
 }
 
@@ -116,6 +133,11 @@ impl Cut {
     /// What a user has to know before training it.
     pub fn notes(&self) -> Vec<String> {
         self.findings.notes()
+    }
+
+    /// Operations on the pixels before the first layer, by which it seems to normalise them itself.
+    pub fn arithmetic(&self) -> &[String] {
+        &self.findings.arithmetic
     }
 
     /// How it wants its images: as the user says, or else as nearly every ImageNet network does.
@@ -140,21 +162,21 @@ impl Cut {
     ///
     /// # Errors
     /// A module that does not take images of that size, or whose features are not one vector per image.
-    pub fn try_out(&self, preprocessing: &Preprocessing, device: Device) -> Result<()> {
+    pub fn try_out(&mut self, preprocessing: &Preprocessing, device: Device) -> Result<()> {
         let _guard = tch::no_grad_guard();
         // a module that was saved in training mode would take the empty images into its statistics
         self.script.train([])?;
         let side = i64::from(preprocessing.crop);
-        let run = |batch: i64| self.script.features(&Tensor::f_zeros([batch, 3, side, side], (Kind::Float, device))?);
-        let features = run(2).map_err(|error| {
-            let reason = match run(1) {
-                Ok(_) => "it takes one image at a time: tracing wrote the number of images into it; trace it with a batch of \
-                          several, or script it"
-                    .to_string(),
-                Err(_) => format!("it refuses images of {side} × {side} pixels ({}); set --image-size", plain(&error)),
-            };
-            Error::file(&self.path, reason)
-        })?;
+        let images = |batch: i64| Ok::<_, Error>(Tensor::f_zeros([batch, 3, side, side], (Kind::Float, device))?);
+        let features = match self.script.features(&native::to_channels_last(&images(2)?)?) {
+            Ok(features) => features,
+            // `view` in its code asks for the channels one after the other
+            Err(_) => {
+                self.channels_last = false;
+                let found = self.script.features(&images(2)?);
+                found.map_err(|error| Error::file(&self.path, self.refusal(side, &images, &error)))?
+            }
+        };
         if features.size() == [2, self.features] {
             return Ok(());
         }
@@ -165,6 +187,18 @@ impl Cut {
                 "its head `{head}` is given {found:?} for two images, expected [2, {wanted}]: name another with --head"
             ),
         ))
+    }
+
+    /// Why it does not take two images.
+    fn refusal(&self, side: i64, images: &dyn Fn(i64) -> Result<Tensor>, error: &Error) -> String {
+        match images(1).and_then(|image| self.script.features(&image)) {
+            Ok(_) => {
+                "it takes one image at a time: tracing wrote the number of images into it; trace it with a batch of \
+                      several, or script it"
+                    .to_string()
+            }
+            Err(_) => format!("it refuses images of {side} × {side} pixels ({}); set --image-size", plain(error)),
+        }
     }
 
     /// The values of its own head under their names, without the head's path.
@@ -192,7 +226,7 @@ impl Cut {
 
     /// The backbone, its tensors entered into `builder` under their own names.
     pub(super) fn into_backbone(self, builder: &Builder) -> Result<Backbone> {
-        let Self { script, contents, findings, features, .. } = self;
+        let Self { script, contents, findings, features, channels_last, .. } = self;
         let paths: Vec<String> = contents.modules.into_iter().map(|(path, _)| path).collect();
         let stages = stages::stages(&findings, &paths.iter().map(String::as_str).collect::<BTreeSet<_>>());
         let under = |name: &str, path: &str| {
@@ -214,7 +248,7 @@ impl Cut {
             head_path: findings.head,
             dropout: findings.dropped,
             ignored: &[],
-            body: Body::TorchScript(Module::new(script, paths, held)),
+            body: Body::TorchScript(Module::new(script, paths, held, channels_last)),
         })
     }
 }
@@ -223,7 +257,9 @@ impl Cut {
 fn plain(error: &Error) -> String {
     let text = error.to_string();
     let text = text.strip_prefix("libtorch: ").unwrap_or(&text);
-    text.strip_prefix("Internal torch error: ").unwrap_or(text).to_string()
+    let text = text.strip_prefix("Internal torch error: ").unwrap_or(text);
+    // before it stands a listing of the module's code
+    text.rsplit_once("RuntimeError: ").map_or(text, |(_, reason)| reason).to_string()
 }
 
 /// Why libtorch cannot read a module, in words that say what to do.

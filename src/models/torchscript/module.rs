@@ -19,16 +19,23 @@ pub(in crate::models) struct Module {
     norms: Vec<(String, Switch)>,
     /// What the submodules were last told: see [`Module::state`].
     told: RefCell<Vec<bool>>,
+    /// Whether it takes images and weights whose channels lie side by side in memory.
+    channels_last: bool,
 }
 
 impl Module {
-    pub fn new(script: Script, paths: Vec<String>, norms: Vec<(String, Switch)>) -> Self {
-        Self { script, paths, norms, told: RefCell::default() }
+    pub fn new(script: Script, paths: Vec<String>, norms: Vec<(String, Switch)>, channels_last: bool) -> Self {
+        Self { script, paths, norms, told: RefCell::default(), channels_last }
     }
 
     /// The module itself.
     pub fn script(&self) -> &Script {
         &self.script
+    }
+
+    /// Whether its tensors may be laid out in that way.
+    pub fn takes_channels_last(&self) -> bool {
+        self.channels_last
     }
 
     /// # Shapes
@@ -39,7 +46,7 @@ impl Module {
             self.script.train(self.training(train, stages))?;
             self.told.replace(state);
         }
-        self.script.features(x)
+        if self.channels_last { self.script.features(x) } else { self.script.features(&x.f_contiguous()?) }
     }
 
     /// All that decides which submodules train.

@@ -140,12 +140,15 @@ fn modules_that_are_no_classifiers_say_what_they_are() {
         ("two_inputs", "takes 2 inputs"),
         ("convolutional", "holds no linear layer on the way to its output; the last layer is the convolution `last`"),
         ("foreign", "calls the operator torchvision::nms"),
+        ("half", "is float16: save it as float32"),
+        ("frozen", "was frozen (torch.jit.freeze)"),
+        ("computed", "the weight of its last linear layer is computed (aten::_weight_norm)"),
     ] {
         let message = cut(name).err().unwrap().to_string();
         assert!(message.contains(expected) && message.contains(&format!("{name}.pt")), "{message}");
     }
     let refused = |name| {
-        let cut = cut(name).unwrap();
+        let mut cut = cut(name).unwrap();
         let preprocessing = cut.preprocessing(&options())?;
         cut.try_out(&preprocessing, Device::Cpu)
     };
@@ -173,7 +176,7 @@ fn a_head_can_be_named() -> Result<()> {
 fn every_head_survives_the_file_and_torch_runs_it() -> Result<()> {
     let folder = tempfile::tempdir().unwrap();
     let x = &data()["x"];
-    for name in ["scripted", "traced_eval", "traced_train", "without_bias", "probabilities"] {
+    for name in ["scripted", "traced_eval", "traced_train", "without_bias", "probabilities", "flattened"] {
         for head in [HeadKind::Linear, HeadKind::Mlp, HeadKind::Prototype] {
             let model = grafted(name, head)?;
             model.save(folder.path())?;
@@ -188,10 +191,21 @@ fn every_head_survives_the_file_and_torch_runs_it() -> Result<()> {
             assert!(again.store.entries().map(|(name, _)| name).eq(model.store.entries().map(|(name, _)| name)));
             // what came in keeps its own code
             let class = Contents::parse(&module.list()?)?.class().to_string();
-            let own = head == HeadKind::Linear && ["scripted", "traced_eval"].contains(&name);
+            let own = head == HeadKind::Linear && ["scripted", "traced_eval", "flattened"].contains(&name);
             assert_eq!(!class.starts_with("regraft"), own, "{class}");
         }
     }
+    Ok(())
+}
+
+#[test]
+fn a_module_that_flattens_by_hand_gets_its_images_as_it_wants_them() -> Result<()> {
+    let (data, file) = (data(), golden("flattened.pt"));
+    let model = Classifier::open(&file, Device::Cpu, &options())?;
+    assert!(!model.backbone().takes_channels_last());
+    let x = native::to_channels_last(&data["x"])?;
+    assert_close("its own head", &model.forward(&x, false)?, &data["flattened_logits"]);
+    assert!(Classifier::open(&golden("scripted.pt"), Device::Cpu, &options())?.backbone().takes_channels_last());
     Ok(())
 }
 

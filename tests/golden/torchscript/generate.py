@@ -112,6 +112,24 @@ class Batches(nn.Module):
         return self.lin(x.permute(0, 2, 3, 1)).mean([1, 2])
 
 
+class Flattened(nn.Module):
+    """Flattens a map as older code does, by the size of the batch; its answer branches on a setting."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 6, 3, stride=2, padding=1)
+        self.norm = nn.BatchNorm2d(6, track_running_stats=False)
+        self.fc = nn.Linear(24, CLASSES)
+        self.soft = False
+
+    def forward(self, x):
+        x = nn.functional.adaptive_max_pool2d(torch.relu(self.norm(self.conv(x))), 2)
+        x = self.fc(x.view(x.size(0), -1))
+        if self.soft:
+            x = torch.softmax(x, 1)
+        return x
+
+
 def main():
     torch.manual_seed(0)
     model = Tiny()
@@ -163,6 +181,15 @@ def main():
     write("batches", torch.jit.script(Batches().eval()))
     write("one_at_a_time", torch.jit.trace(OneAtATime(model).eval(), x[:1]))
     write("without_bias", torch.jit.script(Tiny(bias=False).eval()))
+    flattened = Flattened().eval()
+    with torch.no_grad():
+        data["flattened_logits"] = flattened(x)
+    write("flattened", torch.jit.script(flattened))
+    write("half", torch.jit.script(Tiny().half().eval()))
+    write("frozen", torch.jit.freeze(torch.jit.script(Tiny().eval())))
+    computed = Tiny()
+    computed.fc = nn.utils.weight_norm(computed.fc)
+    write("computed", torch.jit.trace(computed.eval(), x))
     save_file({key: value.contiguous() for key, value in data.items()}, HERE / "data.safetensors",
               metadata={"torch": torch.__version__})
 

@@ -52,7 +52,7 @@ pub(super) fn build(
         }
         None => Some(InitialWeights::load(&model, file, &options.model, observers)?),
     };
-    if options.machine.channels_last {
+    if options.machine.channels_last && model.backbone().takes_channels_last() {
         model.store.to_channels_last()?;
     }
     Ok((model, initial))
@@ -121,7 +121,7 @@ fn graft(
     }
     let module = TorchScript::load(file, device)?;
     let own = module.spec.as_ref().map(|spec| preprocessing.apply(&spec.preprocessing));
-    let cut = module.cut(at.as_deref())?;
+    let mut cut = module.cut(at.as_deref())?;
     let preprocessing = own.map_or_else(|| cut.preprocessing(preprocessing), Ok)?;
     cut.try_out(&preprocessing, device)?;
     let new = HeadChoice { kind: *kind, at: None };
@@ -139,5 +139,10 @@ fn graft(
         preprocessing,
         temperature: 1.0,
     };
-    Classifier::graft(cut, spec, device, options.machine.seed)
+    let model = Classifier::graft(cut, spec, device, options.machine.seed)?;
+    // better now than after the last epoch
+    let folder = tempfile::tempdir().map_err(Error::io(std::env::temp_dir(), "cannot write"))?;
+    let lost = |error| Error::file(file, format!("what is learned could not be saved: {error}; try --head linear"));
+    model.save(folder.path()).map_err(lost)?;
+    Ok(model)
 }
