@@ -131,6 +131,11 @@ fn what_cannot_be_used_is_said_in_one_line() {
         assert!(said.contains(expected) && said.trim().lines().count() == 1, "{name}: {said}");
     }
     succeed(&finetune(&scene, "told", &module("normalising"), &["--mean", "0,0,0", "--std", "1,1,1", "--epochs", "1"]));
+    let inspected = scene.run(&["inspect", &module("restoring")]);
+    succeed(&inspected);
+    let inspected = String::from_utf8_lossy(&inspected.stdout).into_owned();
+    // libtorch would run it, and it says so
+    assert!(inspected.contains("__setstate__") && !inspected.contains("this ran"), "{inspected}");
     let inspected = scene.run(&["inspect", &module("foreign")]);
     succeed(&inspected);
     assert!(String::from_utf8_lossy(&inspected.stdout).contains("torchvision::nms (not part of libtorch)"));

@@ -5,13 +5,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::forward::ForwardArgs;
 use super::output;
 use crate::data::{LoaderOptions, PreprocessingOptions, open_for_evaluation};
 use crate::eval::Evaluation;
 use crate::models::Classifier;
 use crate::report::{evaluation_plots, evaluation_table};
-use crate::train::device::DeviceChoice;
-use crate::train::{ImageSource, Precision, inference};
+use crate::train::{ImageSource, inference};
 
 /// The command's arguments.
 #[derive(Debug, Args)]
@@ -29,15 +29,9 @@ pub struct EvaluateArgs {
     /// How images are made ready.
     #[command(flatten, next_help_heading = "Images")]
     preprocessing: PreprocessingOptions,
-    /// Images in a batch
-    #[arg(long, value_name = "IMAGES", default_value_t = 32)]
-    batch_size: usize,
-    /// Number format of the forward pass
-    #[arg(long, value_enum, default_value = "fp32")]
-    precision: Precision,
-    /// Where the network runs: auto, cpu, cuda or cuda:N
-    #[arg(long, default_value = "auto")]
-    device: DeviceChoice,
+    /// How the network runs.
+    #[command(flatten)]
+    forward: ForwardArgs,
     /// Prints JSON
     #[arg(long)]
     json: bool,
@@ -48,13 +42,13 @@ pub struct EvaluateArgs {
 /// # Errors
 /// A model or images that cannot be read, or classes that the model does not know.
 pub fn run(args: EvaluateArgs) -> anyhow::Result<ExitCode> {
-    let device = args.device.resolve()?;
+    let device = args.forward.device()?;
     let model = Classifier::open(&args.model, device, &args.preprocessing)?;
     let images = open_for_evaluation(&args.data, &model.spec.classes)?;
-    let loader = LoaderOptions { batch_size: args.batch_size, ..LoaderOptions::default() };
+    let loader = LoaderOptions { batch_size: args.forward.batch_size, ..LoaderOptions::default() };
     let mut source = ImageSource::evaluation(&images, &model.spec.preprocessing, loader)?;
     let bar = output::bar("images", crate::data::ImageSet::len(&images), args.json);
-    let outputs = inference::over(&mut source, device, args.precision, &mut |n| bar.inc(n as u64), |input| {
+    let outputs = inference::over(&mut source, device, args.forward.precision, &mut |n| bar.inc(n as u64), |input| {
         Ok(inference::logits(&model, input, false)?.f_div_scalar(model.spec.temperature)?)
     })?;
     bar.finish_and_clear();

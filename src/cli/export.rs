@@ -98,7 +98,7 @@ fn usage(args: &ExportArgs, out: &Path) -> String {
         ExportFormat::TorchScript => format!(
             "  in Python   extra = {{\"regraft.json\": \"\"}}; model = torch.jit.load({file}, _extra_files=extra)\n  here        \
              regraft predict --model {} IMAGE\n",
-            out.display()
+            output::shell_word(out)
         ),
         ExportFormat::Safetensors => format!("  in Python   safetensors.torch.load_file({file})\n"),
         ExportFormat::Pth => format!("  in Python   model.load_state_dict(torch.load({file}, weights_only=True))\n"),

@@ -114,15 +114,10 @@ fn report(args: &InspectArgs) -> Result<Report> {
     let described = description.as_ref().map(|spec| spec.architecture.clone());
     let is_module = dict.as_ref().is_some_and(|dict| dict.format == Format::TorchScript)
         && described.as_ref().is_none_or(|name| name == torchscript::ARCHITECTURE);
-    let module = is_module.then(|| Archive::read(&file)).transpose()?;
+    let archive = is_module.then(|| Archive::read(&file)).transpose()?;
     let mut notes = dict.as_ref().map_or(vec![], |dict| dict.notes.clone());
-    let (architecture, known) = if module.is_some() {
-        let known = look_into(&file).map(|(known, said)| {
-            notes.extend(said);
-            known
-        });
-        // what is no classifier, or needs an extension, can be looked at all the same
-        (Some(torchscript::ARCHITECTURE.to_string()), known.map_err(|error| notes.push(error.to_string())).ok())
+    let (architecture, known) = if let Some(archive) = &archive {
+        (Some(torchscript::ARCHITECTURE.to_string()), look_into(&file, archive, &mut notes))
     } else {
         let name = described.or(by_name.map(|entry| entry.name.clone()));
         let mut name = name.map_or_else(|| dict.as_ref().map_or(Ok(None), recognise), |name| Ok(Some(name)))?;
@@ -155,7 +150,7 @@ fn report(args: &InspectArgs) -> Result<Report> {
         format: dict.as_ref().map_or("source model of the registry".into(), |dict| dict.format.to_string()),
         architecture,
         description,
-        module: module.map(ModuleReport::of),
+        module: archive.map(ModuleReport::of),
         parameters: stages.iter().map(|stage| stage.parameters).sum(),
         bytes: contents.iter().map(|(.., bytes)| bytes).sum(),
         dtypes,
@@ -187,18 +182,26 @@ fn entry(name: &str, tensor: &tch::Tensor) -> (String, Vec<i64>, &'static str, u
     (name.to_string(), tensor.size(), dtype_name(tensor.kind()), bytes)
 }
 
-/// The stages of a TorchScript module, and what is to be known of it; libtorch reads its code for that, and does not call
-/// its forward.
-fn look_into(file: &Path) -> Result<((Outline, Store), Vec<String>)> {
-    let cut = TorchScript::load(file, Device::Cpu)?.cut(None)?;
-    let mut notes = cut.notes();
+/// The stages of a TorchScript module, with what is to be known of it in `notes`. libtorch reads its code for that, and runs
+/// none of it; a module that it cannot load without running something has no stages here.
+fn look_into(file: &Path, archive: &Archive, notes: &mut Vec<String>) -> Option<(Outline, Store)> {
+    if archive.runs_on_load {
+        notes.push(
+            "libtorch runs code of this file as it loads it (`__setstate__`), so its stages were not looked for".into(),
+        );
+        return None;
+    }
+    let cut = TorchScript::load(file, Device::Cpu).and_then(|module| module.cut(None));
+    // what is no classifier, or needs an extension, can be looked at all the same
+    let cut = cut.map_err(|error| notes.push(error.to_string())).ok()?;
+    notes.extend(cut.notes());
     if !cut.arithmetic().is_empty() {
         let kinds = cut.arithmetic().join(", ");
         notes.push(format!(
             "it computes with the pixels before its first layer ({kinds}): to be used with --mean and --std"
         ));
     }
-    Ok((cut.outline()?, notes))
+    cut.outline().map_err(|error| notes.push(error.to_string())).ok()
 }
 
 /// The network by itself, for its stages.

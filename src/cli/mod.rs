@@ -10,6 +10,7 @@ pub mod inspect;
 pub mod models;
 pub mod predict;
 
+mod forward;
 mod interrupt;
 mod output;
 

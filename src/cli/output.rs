@@ -26,6 +26,13 @@ pub(super) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     print(&(serde_json::to_string_pretty(value)? + "\n"))
 }
 
+/// A path as it can be pasted into a shell.
+pub(super) fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
+    if text.chars().all(plain) && !text.is_empty() { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
 /// A bar over `total` things on standard error, where that is a terminal.
 pub(super) fn bar(what: &'static str, total: usize, quiet: bool) -> ProgressBar {
     let bar = ProgressBar::new(total as u64).with_message(what);
@@ -127,4 +134,18 @@ pub(super) fn fetch(name: &str, quiet: bool) -> Result<PathBuf> {
     });
     bar.finish_and_clear();
     fetched
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_shell_would_take_apart_is_quoted() {
+        for (path, expected) in
+            [("runs/a-1.pt", "runs/a-1.pt"), ("my run/a.pt", "'my run/a.pt'"), ("it's", r"'it'\''s'")]
+        {
+            assert_eq!(shell_word(Path::new(path)), expected);
+        }
+    }
 }

@@ -7,11 +7,10 @@ use clap::Args;
 use serde::Serialize;
 use tch::{Kind, Tensor};
 
+use super::forward::ForwardArgs;
 use super::output;
 use crate::data::{EvaluationTransform, PreprocessingOptions, decode, normalise};
 use crate::models::Classifier;
-use crate::train::Precision;
-use crate::train::device::DeviceChoice;
 use crate::{Error, Result};
 
 /// The command's arguments.
@@ -32,15 +31,9 @@ pub struct PredictArgs {
     /// How images are made ready.
     #[command(flatten, next_help_heading = "Images")]
     preprocessing: PreprocessingOptions,
-    /// Images in a batch
-    #[arg(long, value_name = "IMAGES", default_value_t = 32)]
-    batch_size: usize,
-    /// Number format of the forward pass
-    #[arg(long, value_enum, default_value = "fp32")]
-    precision: Precision,
-    /// Where the network runs: auto, cpu, cuda or cuda:N
-    #[arg(long, default_value = "auto")]
-    device: DeviceChoice,
+    /// How the network runs.
+    #[command(flatten)]
+    forward: ForwardArgs,
     /// Prints JSON, one array element per image
     #[arg(long)]
     json: bool,
@@ -64,15 +57,15 @@ struct Guess {
 /// # Errors
 /// A model that cannot be read, or what libtorch refuses.
 pub fn run(args: PredictArgs) -> anyhow::Result<ExitCode> {
-    if args.batch_size == 0 || args.top == 0 {
-        return Err(Error::Usage("--batch-size and --top must be at least 1".into()).into());
+    if args.top == 0 {
+        return Err(Error::Usage("--top must be at least 1".into()).into());
     }
-    let device = args.device.resolve()?;
+    let device = args.forward.device()?;
     output::fetch_if_source(&args.model, false)?;
     let model = Classifier::open(&args.model, device, &args.preprocessing)?;
     let mut answers = vec![];
     let mut failed = false;
-    for paths in args.images.chunks(args.batch_size) {
+    for paths in args.images.chunks(args.forward.batch_size) {
         let (good, bad): (Vec<_>, Vec<_>) = pixels(paths, &model)?.into_iter().partition(|(_, pixels)| pixels.is_ok());
         for (_, error) in bad {
             failed = true;
@@ -125,7 +118,7 @@ fn name(model: &Classifier, images: Pixels, args: &PredictArgs) -> Result<Vec<An
     let batch = Tensor::f_from_slice(&bytes.concat())?.f_view([paths.len() as i64, side, side, 3])?;
     let _no_grad = tch::no_grad_guard();
     let logits = {
-        let _autocast = args.precision.autocast(model.store.device())?;
+        let _autocast = args.forward.precision.autocast(model.store.device())?;
         model.forward(&normalise(&batch, &model.spec.preprocessing, model.store.device())?, false)?
     };
     let logits = logits.f_to_kind(Kind::Float)?.f_div_scalar(model.spec.temperature)?;

@@ -141,7 +141,8 @@ impl Classifier {
         let spec = Spec::of(&dict).map_err(|error| Error::file(path, error.to_string()))?.ok_or_else(|| {
             Error::file(
                 path,
-                "holds weights but no description of a model; give a model.safetensors that regraft wrote",
+                "holds weights but no description of a model, such as its classes; give a TorchScript file or what regraft \
+                 wrote, or use the weights with regraft finetune --model NAME --weights FILE",
             )
         })?;
         let model = Self::new(spec, device, 0)?;

@@ -1,18 +1,18 @@
 //! The door to libtorch behind tch: precision, memory layout, fused optimizers, memory statistics, TorchScript.
 //!
-//! This is the only module with `unsafe` code. Every C++ function catches its exceptions and leaves a message,
-//! which becomes an [`Error`].
+//! This module and those in it are the only ones with `unsafe` code. Every C++ function catches its exceptions and leaves
+//! a message, which becomes an [`Error`].
 #![allow(unsafe_code)]
 
+mod memory;
 mod script;
 
 use std::ffi::{CStr, c_char, c_int};
-use std::fs::File;
-use std::os::fd::AsRawFd;
 
 use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
+pub use memory::{filled, map, read_at, write_bytes};
 pub use script::Script;
 
 use crate::error::without_backtrace;
@@ -135,93 +135,6 @@ pub fn is_channels_last(x: &Tensor) -> Result<bool> {
 /// same leaf of the graph, so optimizers and layers that hold it go on with the new values.
 pub fn set_data(x: &Tensor, data: &Tensor) -> Result<()> {
     check(unsafe { regraft_set_data(x.as_ptr().cast_mut(), data.as_ptr()) })
-}
-
-/// Copies `bytes` into the memory of `x`, from its byte `offset` on; unlike tch's own ways to fill a tensor this does not
-/// clear the memory first, starts no threads, and fills a tensor piece by piece.
-///
-/// # Shapes
-/// `x: [...] u8`, contiguous, on the CPU
-pub fn write_bytes(x: &Tensor, offset: usize, bytes: &[u8]) -> Result<()> {
-    let fits = offset.checked_add(bytes.len()).is_some_and(|end| end <= x.numel());
-    if !fits || x.kind() != Kind::Uint8 || x.device() != Device::Cpu || !x.is_contiguous() {
-        return Err(Error::Torch(format!(
-            "cannot write {} bytes at {offset} into {x:?}, expected a contiguous u8 tensor on the CPU that holds them",
-            bytes.len()
-        )));
-    }
-    // The checks above make the target valid; a slice that is being read cannot be memory that libtorch owns.
-    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), x.data_ptr().cast::<u8>().add(offset), bytes.len()) };
-    Ok(())
-}
-
-/// A new CPU tensor whose memory `fill` is handed as bytes, so that what is read from a file need not be copied.
-///
-/// # Shapes
-/// `size` → `[size…]` of `kind`, zero where `fill` writes nothing
-pub fn filled(size: &[i64], kind: Kind, fill: impl FnOnce(&mut [u8]) -> Result<()>) -> Result<Tensor> {
-    let tensor = Tensor::f_empty(size, (kind, Device::Cpu))?;
-    match tensor.numel() * kind.elt_size_in_bytes() {
-        0 => fill(&mut [])?,
-        bytes => {
-            let memory = tensor.data_ptr().cast::<u8>();
-            // A fresh tensor is contiguous and nothing else refers to its memory while `fill` runs. Zeroing it here
-            // rather than with libtorch keeps its threads, which wait for busy cores, out of reading a file.
-            fill(unsafe {
-                memory.write_bytes(0, bytes);
-                std::slice::from_raw_parts_mut(memory, bytes)
-            })?;
-        }
-    }
-    Ok(tensor)
-}
-
-/// How much is read from a file at a time: what is in the processor's cache when it is looked at.
-const PIECE: usize = 1 << 18;
-
-/// A new CPU tensor of the bytes that `file` has from `offset` on, and `seen` is shown in turn as they come. The memory
-/// is written once, by the operating system, and nothing is cleared before.
-///
-/// # Shapes
-/// `size` → `[size…]` of `kind`
-pub fn read_at(file: &File, offset: u64, size: &[i64], kind: Kind, mut seen: impl FnMut(&[u8])) -> Result<Tensor> {
-    let cannot = |error: std::io::Error| Error::Model(format!("cannot read: {error}"));
-    let tensor = Tensor::f_empty(size, (kind, Device::Cpu))?;
-    let bytes = tensor.numel() * kind.elt_size_in_bytes();
-    let end = offset.checked_add(bytes as u64).and_then(|end| libc::off_t::try_from(end).ok());
-    end.ok_or_else(|| cannot(std::io::ErrorKind::FileTooLarge.into()))?;
-    let mut done = 0;
-    while done < bytes {
-        let piece = PIECE.min(bytes - done);
-        // A fresh tensor is contiguous and holds `bytes` bytes; no reference to them exists before they are written.
-        let read = unsafe {
-            let memory = tensor.data_ptr().cast::<u8>().add(done);
-            let at = (offset + done as u64) as libc::off_t;
-            match libc::pread(file.as_raw_fd(), memory.cast(), piece, at) {
-                read @ 1.. => std::slice::from_raw_parts(memory, read as usize),
-                0 => return Err(cannot(std::io::ErrorKind::UnexpectedEof.into())),
-                _ => match std::io::Error::last_os_error() {
-                    error if error.kind() == std::io::ErrorKind::Interrupted => &[],
-                    error => return Err(cannot(error)),
-                },
-            }
-        };
-        seen(read);
-        done += read.len();
-    }
-    Ok(tensor)
-}
-
-/// The first `length` bytes of `file` as they lie in the operating system's cache: nothing is read before it is touched, and
-/// what is written stays in this process. The file must not be cut shorter while the tensor lives; one that is replaced
-/// (renamed over) may.
-///
-/// # Shapes
-/// → `[length] u8`
-pub fn map(file: &File, length: u64) -> Result<Tensor> {
-    // libtorch opens files by name; this is the name of one that is open, whatever has become of its own
-    let name = format!("/proc/self/fd/{}", file.as_raw_fd());
-    Ok(Tensor::f_from_file(&name, false, length as i64, (Kind::Uint8, Device::Cpu))?)
 }
 
 /// Asks libtorch for deterministic kernels; where there is none it warns on standard error.

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
+use crate::cli::forward::ForwardArgs;
 use crate::cli::output;
 use crate::data::{ImageSet, Imagenet, Labelled, LoaderOptions, open_imagenet};
 use crate::eval::{accuracy, top_k_accuracy};
 use crate::models::{Classifier, registry};
 use crate::report::{Align, Table, format};
-use crate::train::device::DeviceChoice;
-use crate::train::{ImageSource, Precision, inference};
+use crate::train::{ImageSource, inference};
 use crate::{Error, Result};
 
 /// The command's arguments.
@@ -28,15 +28,9 @@ pub struct VerifyArgs {
     /// Measures on so many images only, evenly spaced among all
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// Images in a batch
-    #[arg(long, value_name = "IMAGES", default_value_t = 32)]
-    batch_size: usize,
-    /// Number format of the forward pass
-    #[arg(long, value_enum, default_value = "fp32")]
-    precision: Precision,
-    /// Where the network runs: auto, cpu, cuda or cuda:N
-    #[arg(long, default_value = "auto")]
-    device: DeviceChoice,
+    /// How the network runs.
+    #[command(flatten)]
+    forward: ForwardArgs,
     /// Prints JSON
     #[arg(long)]
     json: bool,
@@ -64,16 +58,16 @@ struct Verified<'a> {
 /// An unknown name, weights that cannot be fetched, images that cannot be read or whose classes are not known.
 pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<()> {
     let entry = registry::find(&args.name)?;
-    let device = args.device.resolve()?;
+    let device = args.forward.device()?;
     let (wnids, classes) = (registry::imagenet_wnids(), registry::imagenet_classes());
     let Imagenet { images, unknown_folders, unknown_images } = open_imagenet(&args.data, wnids, classes)?;
     let images = limited(images, args.limit)?;
     output::fetch_if_source(Path::new(&entry.name), false)?;
     let model = Classifier::source(entry, device)?;
-    let loader = LoaderOptions { batch_size: args.batch_size, ..LoaderOptions::default() };
+    let loader = LoaderOptions { batch_size: args.forward.batch_size, ..LoaderOptions::default() };
     let mut source = ImageSource::evaluation(&images, &model.spec.preprocessing, loader)?;
     let bar = output::bar("images", images.len(), args.json);
-    let outputs = inference::over(&mut source, device, args.precision, &mut |n| bar.inc(n as u64), |input| {
+    let outputs = inference::over(&mut source, device, args.forward.precision, &mut |n| bar.inc(n as u64), |input| {
         inference::logits(&model, input, false)
     })?;
     bar.finish_and_clear();

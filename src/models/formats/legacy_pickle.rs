@@ -53,7 +53,7 @@ pub(super) fn read(file: &File, length: u64) -> Parse<Contents> {
         input.require(bytes)?;
         if wanted.contains(storage) {
             wanted.build(storage, &storages, &mut budget, &mut tensors, |shape, kind| {
-                native::read_at(file, input.position(), shape, kind, |_| ()).map_err(|error| error.to_string())
+                native::read_at(file, input.position(), shape, kind, None).map_err(|error| error.to_string())
             })?;
         }
         input.seek_over(bytes)?;

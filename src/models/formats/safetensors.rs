@@ -89,7 +89,7 @@ impl Source<'_> {
             _ => {
                 self.budget.take((to - from) as u64)?;
                 typed(&shape, kind, &mut self.budget, |shape, kind| {
-                    native::read_at(self.file, offset, shape, kind, |_| ()).map_err(|error| error.to_string())
+                    native::read_at(self.file, offset, shape, kind, None).map_err(|error| error.to_string())
                 })
             }
         }
@@ -231,5 +231,21 @@ mod tests {
         let error = write_safetensors(&path, &state).unwrap_err().to_string();
         assert!(error.contains("`z` is complex128"), "{error}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    /// Headers made to be large in memory: thousands of texts or of empty tensors in a small file.
+    #[test]
+    fn a_header_that_would_fill_the_memory_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.safetensors");
+        let texts = (0..1 << 18).map(|at| format!("\"{at:x}\":\"\"")).collect::<Vec<_>>().join(",");
+        let tensor = |at| format!("\"{at:x}\":{{\"dtype\":\"U8\",\"shape\":[],\"data_offsets\":[0,0]}}");
+        let tensors = (0..1 << 16).map(tensor).collect::<Vec<_>>().join(",");
+        for header in [format!("{{\"__metadata__\":{{{texts}}}}}"), format!("{{{tensors}}}")] {
+            let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
+            std::fs::write(&path, bytes).unwrap();
+            let error = StateDict::read_safetensors(&path).unwrap_err().to_string();
+            assert!(error.contains("refused as a decompression bomb"), "{error}");
+        }
     }
 }

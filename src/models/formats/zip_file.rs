@@ -3,10 +3,12 @@
 //! Everything that the table claims is checked against the file before memory is asked for, a name may appear only once
 //! (readers that differ in which one counts would see different weights), and every checksum is compared.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use flate2::Crc;
 use flate2::read::DeflateDecoder;
@@ -32,10 +34,12 @@ const ENTRY_COST: u64 = 192;
 
 /// An archive and its table of entries.
 pub(super) struct Zip {
-    file: File,
+    file: Arc<File>,
     entries: BTreeMap<String, Entry>,
     /// Where the entries end and the table begins.
     data_end: u64,
+    /// One for all entries: new ones between the tensors would leave holes in the heap.
+    inflater: RefCell<DeflateDecoder<Section>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +87,9 @@ impl Zip {
         budget.take(size)?;
         let table = bytes_at(&file, start, size)?;
         let entries = entries(&table, count, budget)?;
-        Ok(Self { file, entries, data_end: start })
+        let file = Arc::new(file);
+        let inflater = RefCell::new(DeflateDecoder::new(Section { file: file.clone(), at: 0, left: 0 }));
+        Ok(Self { file, entries, data_end: start, inflater })
     }
 
     /// All names, sorted.
@@ -118,6 +124,11 @@ impl Zip {
         if !header.starts_with(LOCAL) || !inside || !known { Err(fault()) } else { Ok(start) }
     }
 
+    /// The bytes of `entry` as they lie in the file.
+    fn section(&self, name: &str, entry: Entry) -> Parse<Section> {
+        Ok(Section { file: self.file.clone(), at: self.start_of(name, entry)?, left: entry.packed })
+    }
+
     /// A whole entry, of at most `limit` bytes. The memory is not taken from a budget: it is for the caller to weigh.
     pub fn bytes(&self, name: &str, limit: u64) -> Parse<Vec<u8>> {
         let entry = self.entry(name)?;
@@ -149,7 +160,7 @@ impl Zip {
         let start = self.start_of(name, entry)?;
         let mut crc = Crc::new();
         crc.update(&bytes_at(&self.file, start, skip.min(entry.size))?);
-        let tensor = native::read_at(&self.file, start + skip, shape, kind, |bytes| crc.update(bytes));
+        let tensor = native::read_at(&self.file, start + skip, shape, kind, Some(&mut crc));
         let tensor = tensor.map_err(|error| error.to_string())?;
         check(name, entry, &crc)?;
         Ok(tensor)
@@ -158,8 +169,8 @@ impl Zip {
     /// Unpacks what comes after the first `skip` bytes of an entry into `buffer`, which takes all of it.
     fn inflate(&self, name: &str, skip: u64, buffer: &mut [u8]) -> Parse<()> {
         let entry = self.entry(name)?;
-        let section = Section { file: &self.file, at: self.start_of(name, entry)?, left: entry.packed };
-        let mut reader = DeflateDecoder::new(section);
+        let mut reader = self.inflater.borrow_mut();
+        reader.reset(self.section(name, entry)?);
         let mut crc = Crc::new();
         let mut passed = vec![0; skip as usize];
         for part in [&mut passed[..], buffer] {
@@ -178,12 +189,15 @@ impl Zip {
     /// The first bytes of an entry, at most `limit`; the checksum is left to whoever reads all of it.
     pub fn head(&self, name: &str, limit: u64) -> Parse<Vec<u8>> {
         let entry = self.entry(name)?;
-        let start = self.start_of(name, entry)?;
+        let section = self.section(name, entry)?;
         let mut head = Vec::new();
-        let section = Section { file: &self.file, at: start, left: entry.packed };
         let read = match entry.method {
             STORED => section.take(limit).read_to_end(&mut head),
-            _ => DeflateDecoder::new(section).take(limit).read_to_end(&mut head),
+            _ => {
+                let mut reader = self.inflater.borrow_mut();
+                reader.reset(section);
+                reader.by_ref().take(limit).read_to_end(&mut head)
+            }
         };
         read.map_err(|error| damaged(name, &error))?;
         Ok(head)
@@ -193,13 +207,13 @@ impl Zip {
 const PIECE: usize = 1 << 18;
 
 /// A part of a file.
-struct Section<'a> {
-    file: &'a File,
+struct Section {
+    file: Arc<File>,
     at: u64,
     left: u64,
 }
 
-impl Read for Section<'_> {
+impl Read for Section {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let wanted = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
         let read = self.file.read_at(&mut buffer[..wanted], self.at)?;

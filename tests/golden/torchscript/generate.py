@@ -7,6 +7,7 @@ Needs torch, torchvision, safetensors.
 
 import pathlib
 import zipfile
+from typing import Tuple
 
 import torch
 import torchvision
@@ -130,6 +131,26 @@ class Flattened(nn.Module):
         return x
 
 
+class Restoring(nn.Module):
+    """Runs code of its own when it is loaded, by whoever loads it."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = 1.0
+
+    @torch.jit.export
+    def __getstate__(self):
+        return self.scale, self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: Tuple[float, bool]):
+        print("this ran")
+        self.scale, self.training = state
+
+    def forward(self, x):
+        return self.scale * x
+
+
 def main():
     torch.manual_seed(0)
     model = Tiny()
@@ -190,6 +211,7 @@ def main():
     computed = Tiny()
     computed.fc = nn.utils.weight_norm(computed.fc)
     write("computed", torch.jit.trace(computed.eval(), x))
+    write("restoring", torch.jit.script(nn.Sequential(Tiny(), Restoring()).eval()))
     save_file({key: value.contiguous() for key, value in data.items()}, HERE / "data.safetensors",
               metadata={"torch": torch.__version__})
 

@@ -42,6 +42,8 @@ pub(super) struct Code {
     pub classes: BTreeMap<String, Class>,
     pub custom_ops: BTreeSet<String>,
     pub has_methods: bool,
+    /// Whether a class rebuilds itself by its own code.
+    pub runs_on_load: bool,
 }
 
 impl Code {
@@ -63,6 +65,7 @@ impl Code {
                     class.buffers = Some(strings(names, budget)?);
                 }
                 self.has_methods |= member.starts_with("def ");
+                self.runs_on_load |= member.starts_with("def __setstate__(");
             }
         }
         custom_ops(text, &mut self.custom_ops, budget)
@@ -149,6 +152,7 @@ mod tests {
             "class Net(Module):\n  __parameters__ = [\"weight\", \"odd\\\"\\303\\251\", ]\n  __buffers__ = []\n  weight : Tensor\n\
              class Point(NamedTuple):\n  x : int\nclass Old(Module):\n  __parameters__ = []\n  def forward(self) -> int:\n    return 1\n",
         );
+        assert!(!code.runs_on_load);
         let net = &code.classes["__torch__.net.Net"];
         assert!(net.is_module && net.parameters.contains("weight") && net.parameters.contains("odd\"é"));
         assert!(net.buffers.as_ref().is_some_and(BTreeSet::is_empty));

@@ -56,6 +56,8 @@ pub struct Archive {
     pub extra_files: BTreeMap<String, Vec<u8>>,
     /// Whether there is any method to call; tch's `.ot` files and C++'s `torch::save` have none.
     pub has_code: bool,
+    /// Whether libtorch runs code of the archive as soon as it loads it, `__setstate__`.
+    pub runs_on_load: bool,
     /// What was left out or assumed, in sentences for people.
     pub notes: Vec<String>,
 }
@@ -110,6 +112,7 @@ fn read(zip: &Zip, folder: &str, mut budget: Budget) -> Parse<Archive> {
         custom_ops: code.custom_ops.into_iter().collect(),
         extra_files,
         has_code: code.has_methods,
+        runs_on_load: code.runs_on_load,
         notes: found.notes,
     })
 }
