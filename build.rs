@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The one libtorch that tch 0.24 is made for.
 const TORCH_VERSION: &str = "2.11.0";
-const SHIM: [&str; 6] = ["device", "error", "optim", "script", "script_surgery", "trace"];
+const SHIM: [&str; 7] = ["device", "error", "optim", "profile", "script", "script_surgery", "trace"];
 
 fn main() {
     // Set by torch-sys, and only for packages that depend on it directly.

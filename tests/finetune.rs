@@ -52,6 +52,24 @@ fn the_same_configuration_gives_the_same_bytes() {
 }
 
 #[test]
+fn a_profile_says_where_the_time_went_and_changes_nothing() {
+    let scene = Scene::new(5);
+    succeed(&scene.finetune("plain", &["--epochs", "2"]));
+    let profiled = scene.finetune("profiled", &["--epochs", "2", "--profile", "4"]);
+    succeed(&profiled);
+    assert_eq!(stderr(&profiled), "");
+    let run = scene.path("runs/profiled");
+    let table = String::from_utf8(bytes(&run.join("profile.txt"))).expect("text");
+    for row in ["data", "forward", "backward", "optimizer", "assessment", "aten::convolution_backward"] {
+        assert!(table.contains(row), "{table}");
+    }
+    let trace = json(&run.join("profile.pt.trace.json"));
+    let count = |name: &str| trace["traceEvents"].as_array().unwrap().iter().filter(|e| e["name"] == name).count();
+    assert_eq!((count("step: backward"), count("step: assessment")), (4, 1));
+    assert!(bytes(&scene.path("runs/plain/model.safetensors")) == bytes(&run.join("model.safetensors")));
+}
+
+#[test]
 fn a_frozen_backbone_trains_on_features_that_are_computed_once() {
     let scene = Scene::new(6);
     succeed(&scene.finetune("source", &["--epochs", "1"]));

@@ -45,29 +45,14 @@ pub fn build(name: &str, scope: &Scope) -> Result<Backbone> {
     build(number, scope)
 }
 
-/// The backbone of a source model and, where the source network has its head, one of `kind` for so many `classes`;
-/// `dropout` is the share of features dropped before it in training, `None` the source network's own.
-///
-/// # Errors
-/// As [`build`].
-pub fn with_head(
-    name: &str,
-    builder: &Builder,
-    kind: HeadKind,
-    classes: i64,
-    dropout: Option<f64>,
-) -> Result<(Backbone, Head)> {
-    let backbone = build(name, &builder.root())?;
-    let head = Head::on(&backbone, builder, kind, classes, dropout)?;
-    Ok((backbone, head))
-}
-
 /// A source network whole: with a head of its own form for so many `classes`.
 ///
 /// # Errors
 /// As [`build`].
 pub fn with_source_head(name: &str, builder: &Builder, classes: i64) -> Result<(Backbone, Head)> {
-    with_head(name, builder, HeadKind::Linear, classes, None)
+    let backbone = build(name, &builder.root())?;
+    let head = Head::on(&backbone, builder, HeadKind::Linear, classes, None)?;
+    Ok((backbone, head))
 }
 
 /// The error for a model that does not exist, with the names that were perhaps meant.

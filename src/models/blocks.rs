@@ -22,9 +22,11 @@ pub(super) enum Activation {
 
 impl Activation {
     /// The rectifiers overwrite `x`, which the caller has just made by an operation that does not need its result for
-    /// a gradient, as convolution, batch norm and addition. The others need `x` themselves.
+    /// a gradient, as convolution, batch norm and addition. The others need `x` for their own gradient: libtorch copies
+    /// it before it is overwritten.
     pub(super) fn apply(self, mut x: Tensor) -> Result<Tensor> {
         match self {
+            Self::Relu6 if x.requires_grad() => x = x.f_relu6()?,
             Self::Linear => {}
             Self::Relu => drop(x.f_relu_()?),
             Self::Relu6 => drop(x.f_relu6_()?),

@@ -89,9 +89,8 @@ impl Classifier {
     pub fn new(spec: Spec, device: Device, seed: u64) -> Result<Self> {
         tch::manual_seed(seed as i64);
         let builder = Builder::new(device);
-        let classes = spec.classes.len() as i64;
-        let (backbone, head) = architecture::with_head(&spec.architecture, &builder, spec.head, classes, spec.dropout)?;
-        Ok(Self { spec, store: builder.finish(), backbone, head, ends_in_head: true })
+        let backbone = architecture::build(&spec.architecture, &builder.root())?;
+        Self::on(backbone, builder, spec, seed, true)
     }
 
     /// A module from elsewhere with a new head, whose initial values are drawn from `seed`.
@@ -99,11 +98,16 @@ impl Classifier {
     /// # Errors
     /// What libtorch refuses.
     pub fn graft(cut: Cut, spec: Spec, device: Device, seed: u64) -> Result<Self> {
-        tch::manual_seed(seed as i64);
         let builder = Builder::new(device);
         // a module with training mode written into it would go on training in whoever reads it
         let ends_in_head = cut.findings.after.is_empty() && cut.findings.baked.1 == 0;
         let backbone = cut.into_backbone(&builder)?;
+        Self::on(backbone, builder, spec, seed, ends_in_head)
+    }
+
+    /// A head on a backbone. The seed is set anew, so that the same head begins with the same values on whatever came before.
+    fn on(backbone: Backbone, builder: Builder, spec: Spec, seed: u64, ends_in_head: bool) -> Result<Self> {
+        tch::manual_seed(seed as i64);
         let head = Head::on(&backbone, &builder, spec.head, spec.classes.len() as i64, spec.dropout)?;
         Ok(Self { spec, store: builder.finish(), backbone, head, ends_in_head })
     }
@@ -187,12 +191,16 @@ impl Classifier {
 
     /// Freezes exactly these parameters; see [`Store::freeze`]. A stage without a parameter that learns runs as in
     /// evaluation, with nothing dropped.
-    pub fn freeze(&mut self, frozen: &BTreeSet<String>, hold_all_statistics: bool) {
-        self.store.freeze(frozen, hold_all_statistics);
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn freeze(&mut self, frozen: &BTreeSet<String>, hold_all_statistics: bool) -> Result<()> {
+        self.store.freeze(frozen, hold_all_statistics)?;
         let outline = self.outline();
         for (stage, (_, names)) in self.backbone.stages.iter_mut().zip(&outline.stages) {
             stage.frozen = names.iter().all(|name| frozen.contains(name));
         }
+        Ok(())
     }
 
     /// Logits of a batch.
@@ -259,13 +267,13 @@ pub(crate) mod tests {
         let mut model = small(&["ant", "bee"], 1)?;
         let statistics = |model: &Classifier| model.store.digest(|name| name.contains("running_"));
         let (begin, backbone) = (statistics(&model)?, model.outline().backbone().cloned().collect());
-        model.freeze(&backbone, false);
+        model.freeze(&backbone, false)?;
         assert_eq!(model.forward(&images(), true)?, model.forward(&images(), false)?);
         assert_eq!(statistics(&model)?, begin);
         let learns: Vec<_> = model.store.trainable().map(|(name, _)| name).collect();
         assert_eq!(learns, ["fc.bias", "fc.weight"]);
 
-        model.freeze(&BTreeSet::new(), false);
+        model.freeze(&BTreeSet::new(), false)?;
         assert_ne!(model.forward(&images(), true)?, model.forward(&images(), false)?);
         assert_ne!(statistics(&model)?, begin);
         Ok(())

@@ -85,18 +85,24 @@ impl Store {
     /// held when its own parameters are frozen, or when `hold_all_statistics`.
     ///
     /// What is frozen has no gradient and is given to no optimizer; [`Store::entries`] of it do not change by a bit.
-    pub fn freeze(&self, frozen: &BTreeSet<String>, hold_all_statistics: bool) {
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn freeze(&self, frozen: &BTreeSet<String>, hold_all_statistics: bool) -> Result<()> {
+        let mut still = vec![];
         for (name, tensor) in self.parameters() {
             let learns = !frozen.contains(name);
             // set_requires_grad answers a handle on the same tensor.
             let _same = tensor.set_requires_grad(learns);
             if !learns {
-                tensor.shallow_clone().zero_grad();
+                still.push(tensor.shallow_clone());
             }
         }
+        native::forget_gradients(&still)?;
         for (layer, held) in &self.norms {
             held.store(hold_all_statistics || frozen.contains(&format!("{layer}.weight")), Ordering::Relaxed);
         }
+        Ok(())
     }
 
     /// Names of the parameters that do not learn, sorted.

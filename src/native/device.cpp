@@ -50,6 +50,13 @@ int regraft_set_data(Tensor* x, const Tensor* data) {
   return regraft::guarded([&] { x->set_data(*data); });
 }
 
+// Gives the gradients' memory back; the next backward puts its own in their place, where zeros would be added to.
+int regraft_forget_gradients(Tensor* const* tensors, int64_t count) {
+  return regraft::guarded([&] {
+    for (int64_t i = 0; i < count; ++i) tensors[i]->mutable_grad() = Tensor();
+  });
+}
+
 int regraft_set_deterministic(int on) {
   return regraft::guarded([&] {
     at::globalContext().setDeterministicAlgorithms(on != 0, /*warn_only=*/true);

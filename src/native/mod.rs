@@ -5,14 +5,17 @@
 #![allow(unsafe_code)]
 
 mod memory;
+mod profile;
 mod script;
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, CString, c_char, c_int};
+use std::path::Path;
 
 use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
 pub use memory::{filled, map, read_at, write_bytes};
+pub use profile::{Profile, Range, Recorded};
 pub use script::Script;
 
 use crate::error::without_backtrace;
@@ -20,12 +23,14 @@ use crate::{Error, Result};
 
 unsafe extern "C" {
     fn regraft_last_error() -> *const c_char;
+    fn regraft_text_free(text: *mut c_char);
     fn regraft_build_report() -> *const c_char;
     fn regraft_autocast_begin(device: c_int, kind: c_int, was_enabled: *mut c_int, was_kind: *mut c_int) -> c_int;
     fn regraft_autocast_end(device: c_int, was_enabled: c_int, was_kind: c_int) -> c_int;
     fn regraft_to_channels_last(x: *const C_tensor, out: *mut *mut C_tensor) -> c_int;
     fn regraft_is_channels_last(x: *const C_tensor, out: *mut c_int) -> c_int;
     fn regraft_set_data(x: *mut C_tensor, data: *const C_tensor) -> c_int;
+    fn regraft_forget_gradients(tensors: *const *const C_tensor, count: i64) -> c_int;
     fn regraft_set_deterministic(on: c_int) -> c_int;
     fn regraft_set_tf32(on: c_int) -> c_int;
     fn regraft_peak_memory(device: c_int, bytes: *mut i64) -> c_int;
@@ -65,6 +70,23 @@ fn last_error() -> Error {
     // The pointer stays valid until this thread's next failing call, and the text is copied before that.
     let message = unsafe { CStr::from_ptr(regraft_last_error()) }.to_string_lossy();
     tch::TchError::Torch(without_backtrace(&message)).into()
+}
+
+fn c_string(text: &str) -> Result<CString> {
+    CString::new(text)
+        .map_err(|_| Error::Model(format!("{text:?} holds a zero byte, which libtorch takes for its end")))
+}
+
+fn c_path(path: &Path) -> Result<CString> {
+    c_string(path.to_str().ok_or_else(|| Error::file(path, "libtorch reads only paths that are UTF-8"))?)
+}
+
+fn text(fill: impl FnOnce(*mut *mut c_char) -> c_int) -> Result<String> {
+    let mut text = std::ptr::null_mut();
+    check(fill(&mut text))?;
+    let copy = unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned();
+    unsafe { regraft_text_free(text) };
+    Ok(copy)
 }
 
 fn pointers(tensors: &[Tensor]) -> Vec<*const C_tensor> {
@@ -135,6 +157,11 @@ pub fn is_channels_last(x: &Tensor) -> Result<bool> {
 /// same leaf of the graph, so optimizers and layers that hold it go on with the new values.
 pub fn set_data(x: &Tensor, data: &Tensor) -> Result<()> {
     check(unsafe { regraft_set_data(x.as_ptr().cast_mut(), data.as_ptr()) })
+}
+
+/// Takes the gradients off `tensors`, as PyTorch's `zero_grad(set_to_none=True)`; tch can only fill them with zeros.
+pub fn forget_gradients(tensors: &[Tensor]) -> Result<()> {
+    check(unsafe { regraft_forget_gradients(pointers(tensors).as_ptr(), tensors.len() as i64) })
 }
 
 /// Asks libtorch for deterministic kernels; where there is none it warns on standard error.

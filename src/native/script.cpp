@@ -34,12 +34,6 @@ void list(const Module& module, const std::string& path, std::ostream& out) {
 }
 }  // namespace
 
-char* regraft::duplicate(const std::string& text) {
-  char* copy = strdup(text.c_str());
-  TORCH_CHECK(copy, "out of memory");
-  return copy;
-}
-
 std::pair<Module, std::string> regraft::owner_of(Module module, const std::string& path) {
   size_t begin = 0;
   for (size_t dot; (dot = path.find('.', begin)) != std::string::npos; begin = dot + 1)
@@ -64,8 +58,6 @@ int regraft_script_load(const char* path, int device, const char* extra, Script*
 }
 
 void regraft_script_free(Script* script) { delete script; }
-void regraft_text_free(char* text) { free(text); }
-
 // Lines of `module PATH CLASS`, `parameter NAME` and `buffer NAME`, separated by tabs, in order of definition.
 int regraft_script_list(const Script* script, char** text) {
   return regraft::guarded([&] {

@@ -23,9 +23,6 @@ std::pair<int, int> follow_training(torch::jit::Graph& graph, bool only_evaluati
 // The module that holds the attribute `path`, and the attribute's own name.
 std::pair<torch::jit::Module, std::string> owner_of(torch::jit::Module module, const std::string& path);
 
-// A copy of the text for Rust, which hands it back to `regraft_text_free`.
-char* duplicate(const std::string& text);
-
 // Runs the features of `script` while a trace is made, into which their graph goes as it is, branches and all: tracing
 // the interpreter would write the sizes of this very batch down.
 at::Tensor record_features(Script& script, const at::Tensor& x);

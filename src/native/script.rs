@@ -1,13 +1,13 @@
 //! TorchScript modules: what the C++ shim does with them, without interpretation.
 
-use std::ffi::{CStr, CString, c_char, c_int};
+use std::ffi::{CString, c_char, c_int};
 use std::path::Path;
 
 use tch::{Device, Tensor};
 use torch_sys::C_tensor;
 
-use super::{check, index, pointers};
-use crate::{Error, Result};
+use super::{c_path, c_string, check, index, pointers, text};
+use crate::Result;
 
 #[repr(C)]
 struct Handle {
@@ -23,7 +23,6 @@ unsafe extern "C" {
         text: *mut *mut c_char,
     ) -> c_int;
     fn regraft_script_free(script: *mut Handle);
-    fn regraft_text_free(text: *mut c_char);
     fn regraft_script_list(script: *const Handle, text: *mut *mut c_char) -> c_int;
     fn regraft_script_analyse(script: *mut Handle, wanted: *const c_char, text: *mut *mut c_char) -> c_int;
     fn regraft_script_tensor(script: *const Handle, name: *const c_char, out: *mut *mut C_tensor) -> c_int;
@@ -77,23 +76,6 @@ fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Names> {
     let owned = names.into_iter().map(c_string).collect::<Result<Vec<_>>>()?;
     let pointers = owned.iter().map(|name| name.as_ptr()).collect();
     Ok(Names { _owned: owned, pointers })
-}
-
-fn c_string(text: &str) -> Result<CString> {
-    CString::new(text)
-        .map_err(|_| Error::Model(format!("{text:?} holds a zero byte, which libtorch takes for its end")))
-}
-
-fn c_path(path: &Path) -> Result<CString> {
-    c_string(path.to_str().ok_or_else(|| Error::file(path, "libtorch reads only paths that are UTF-8"))?)
-}
-
-fn text(fill: impl FnOnce(*mut *mut c_char) -> c_int) -> Result<String> {
-    let mut text = std::ptr::null_mut();
-    check(fill(&mut text))?;
-    let copy = unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned();
-    unsafe { regraft_text_free(text) };
-    Ok(copy)
 }
 
 fn tensor(fill: impl FnOnce(*mut *mut C_tensor) -> c_int) -> Result<Tensor> {

@@ -1,4 +1,4 @@
-// What every file of the shim shares: the error that Rust reads after a call has failed.
+// What every file of the shim shares: the error that Rust reads after a call has failed, and texts for Rust.
 //
 // Every function is extern "C", catches everything, and answers 0 or -1 (or a null pointer). Tensors cross as the
 // `torch::Tensor*` that tch calls `C_tensor`; a tensor that is returned belongs to the caller.
@@ -9,6 +9,9 @@
 
 namespace regraft {
 void keep_error(std::string message);
+
+// A copy of the text for Rust, which hands it back to `regraft_text_free`.
+char* duplicate(const std::string& text);
 
 template <typename F>
 int guarded(F&& body) {

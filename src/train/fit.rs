@@ -14,10 +14,11 @@ use tch::{Kind, Tensor};
 
 use super::checkpoint::{Checkpoint, State};
 use super::ema::Ema;
-use super::objective::{Assessment, Batch, BatchSource, Objective};
+use super::objective::{Assessment, Batch, BatchSource, Batches, Objective};
 use super::observe::{Epoch, Event, Observer, Observers, Started, Step};
 use super::optimizer::Optimizer;
 use super::precision::Precision;
+use super::profile::{Part, Profiler};
 use super::schedule::Progress;
 use crate::eval::Metric;
 use crate::models::formats::{StateDict, write_safetensors};
@@ -72,6 +73,7 @@ pub fn fit<O: Objective>(
         }
         last = training.end_epoch(objective)?;
     }
+    training.profile(Profiler::finish)?;
     if training.state.frozen_digest != Some(training.frozen_digest(objective)?) {
         return Err(Error::Training("frozen layers have changed during training; this is a defect of regraft".into()));
     }
@@ -89,6 +91,7 @@ struct Training<'a> {
     /// Sums of the epoch's logged parts, on the device.
     sums: Sums,
     epoch_began: Instant,
+    profiler: Option<Profiler>,
 }
 
 impl<'a> Training<'a> {
@@ -104,7 +107,9 @@ impl<'a> Training<'a> {
         let ema = options.ema.map(|decay| Ema::new(objective.store(), decay));
         let sums = Sums::from(state.running.as_slice());
         let now = Instant::now();
-        let mut training = Self { options, site, optimizer, ema, state, batches, since: now, sums, epoch_began: now };
+        let profiler = options.profile.map(|steps| Profiler::new(site.run.path(), objective.store().device(), steps));
+        let mut training =
+            Self { options, site, optimizer, ema, state, batches, since: now, sums, epoch_began: now, profiler };
         if let Some(saved) = saved {
             training.optimizer.restore(&part(&saved.training, "optimizer/"))?;
             if let Some(ema) = &mut training.ema {
@@ -156,16 +161,17 @@ impl<'a> Training<'a> {
         let epoch = self.state.epoch;
         objective.begin_epoch(epoch)?;
         self.optimizer.regroup(objective.store(), |name| objective.lr_multiplier(name));
-        self.optimizer.zero_grad();
+        self.optimizer.forget_gradients()?;
         let mut batches = source.epoch(epoch, self.state.batch)?;
         self.epoch_began = Instant::now();
         let mut window = Window::default();
         while !self.out_of_steps() {
             let asked = Instant::now();
-            let Some(batch) = batches.next().transpose()? else { break };
+            let Some(batch) = self.next(&mut batches)? else { break };
             window.waited += asked.elapsed().as_secs_f64();
             window.images += batch.samples() as u64;
             self.backward(objective, &batch)?;
+            self.profile(Profiler::batch_done)?;
             self.state.batch += 1;
             self.state.images += batch.samples() as u64;
             self.state.training_seconds += asked.elapsed().as_secs_f64();
@@ -195,11 +201,25 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
+    fn next<B>(&self, batches: &mut Batches<'_, B>) -> Result<Option<B>> {
+        let _part = Part::Data.begin();
+        batches.next().transpose()
+    }
+
+    /// Lets the profiler do something, and shows where the time went once it knows.
+    fn profile(&mut self, what: impl FnOnce(&mut Profiler) -> Result<Option<String>>) -> Result<()> {
+        let Some(profiler) = &mut self.profiler else { return Ok(()) };
+        let Some(table) = what(profiler)? else { return Ok(()) };
+        self.profiler = None;
+        table.lines().try_for_each(|line| self.site.observers.message(line))
+    }
+
     /// Adds a batch's gradients to those that are there.
     fn backward<O: Objective>(&mut self, objective: &mut O, batch: &O::Batch) -> Result<()> {
         // Dropout and its like draw from libtorch's generator, which so depends on nothing but the place in the run.
         tch::manual_seed(stream(self.site.seed, self.state.epoch as u64, self.state.batch as u64));
         let parts = {
+            let _part = Part::Forward.begin();
             let _autocast = self.options.precision.autocast(objective.store().device())?;
             objective.losses(batch, self.progress())?
         };
@@ -209,7 +229,10 @@ impl<'a> Training<'a> {
         if self.options.precision == Precision::Fp16 {
             loss = self.state.scaler.scaled(&loss)?;
         }
-        loss.f_backward()?;
+        {
+            let _part = Part::Backward.begin();
+            loss.f_backward()?;
+        }
         let losses = parts.losses.into_iter().map(|(name, value)| (name, value, false));
         losses
             .chain(parts.shares.into_iter().map(|(name, value)| (name, value, true)))
@@ -219,6 +242,7 @@ impl<'a> Training<'a> {
 
     /// Clips, steps, averages; gives the norm of the gradients where it was wanted.
     fn step<O: Objective>(&mut self, objective: &O) -> Result<Option<Tensor>> {
+        let _part = Part::Optimizer.begin();
         let gradients = self.optimizer.gradients();
         let mut good = true;
         if self.options.precision == Precision::Fp16 {
@@ -237,7 +261,7 @@ impl<'a> Training<'a> {
         if good {
             self.optimizer.step(self.factor())?;
         }
-        self.optimizer.zero_grad();
+        self.optimizer.forget_gradients()?;
         self.state.step += 1;
         if let Some(ema) = &mut self.ema {
             ema.update(objective.store(), self.state.step)?;
@@ -302,7 +326,10 @@ impl<'a> Training<'a> {
     /// Assesses the model, and keeps it if it is the best.
     fn assess<O: Objective>(&mut self, objective: &mut O) -> Result<Assessment> {
         self.swap(objective)?;
-        let assessment = objective.assess()?;
+        let assessment = {
+            let _part = Part::Assessment.begin();
+            objective.assess()?
+        };
         let score = assessment.score;
         if self.state.best.is_none_or(|(best, _)| score > best) {
             self.state.best = Some((score, self.state.epoch));

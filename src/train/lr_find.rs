@@ -57,7 +57,7 @@ pub fn find_rate<O: Objective>(
                 let _autocast = options.precision.autocast(objective.store().device())?;
                 objective.losses(&batch?, progress)?
             };
-            optimizer.zero_grad();
+            optimizer.forget_gradients()?;
             let loss = parts.total.f_to_kind(Kind::Float)?;
             loss.f_backward()?;
             average = SMOOTHING * average + (1.0 - SMOOTHING) * f64::try_from(&loss.detach())?;

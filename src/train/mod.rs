@@ -13,6 +13,7 @@ mod objective;
 pub mod observe;
 mod optimizer;
 mod precision;
+mod profile;
 mod schedule;
 mod sources;
 
@@ -25,5 +26,6 @@ pub use lr_find::RateCurve;
 pub use objective::{Assessment, Batch, BatchSource, Batches, Objective, Parts, Score};
 pub use optimizer::{Optimizer, OptimizerOptions, Rule};
 pub use precision::{GradientScaler, Precision};
+pub use profile::{Part, Profiler};
 pub use schedule::{Plateau, Progress, Schedule, Shape, range_test};
 pub use sources::{FeatureSource, ImageSource, Input, LabelledBatch, Source};

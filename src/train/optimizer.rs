@@ -131,10 +131,12 @@ impl Optimizer {
     }
 
     /// Forgets all gradients, and gives their memory back.
-    pub fn zero_grad(&self) {
-        for tensor in self.parameters.values() {
-            tensor.shallow_clone().zero_grad();
-        }
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn forget_gradients(&self) -> Result<()> {
+        let parameters: Vec<_> = self.parameters.values().map(Tensor::shallow_clone).collect();
+        native::forget_gradients(&parameters)
     }
 
     /// One step at `factor` times the base rate; a parameter without a gradient stays as it is.

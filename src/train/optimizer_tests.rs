@@ -41,7 +41,7 @@ fn steps(optimizer: &mut Optimizer, store: &Store, from: i64, to: i64) -> Result
             (parameter * gradient).sum(Kind::Float).f_backward()?;
         }
         optimizer.step(1.0)?;
-        optimizer.zero_grad();
+        optimizer.forget_gradients()?;
     }
     Ok(())
 }
@@ -110,7 +110,7 @@ fn a_state_of_another_rule_or_parameter_is_refused() -> Result<()> {
 fn what_is_frozen_stays_and_what_thaws_begins_anew() -> Result<()> {
     let store = store()?;
     let body = ["body.bias", "body.weight"].map(String::from).into();
-    store.freeze(&body, false);
+    store.freeze(&body, false)?;
     let is_body = |name: &str| name.starts_with("body");
     let before = store.digest(is_body)?;
     let mut optimizer = optimizer(Rule::Adamw, &store);
@@ -120,12 +120,12 @@ fn what_is_frozen_stays_and_what_thaws_begins_anew() -> Result<()> {
     };
     loss(&store)?;
     optimizer.step(1.0)?;
-    optimizer.zero_grad();
+    optimizer.forget_gradients()?;
     assert_eq!(store.digest(is_body)?, before);
     assert_eq!(optimizer.rates(0.5), [("lr".to_string(), 0.01)]);
     assert!(optimizer.snapshot().keys().all(|name| name.starts_with("head")));
 
-    store.freeze(&Default::default(), false);
+    store.freeze(&Default::default(), false)?;
     optimizer.regroup(&store, |name| if is_body(name) { 0.1 } else { 1.0 });
     loss(&store)?;
     optimizer.step(1.0)?;

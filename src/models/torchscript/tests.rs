@@ -101,7 +101,7 @@ fn what_is_frozen_or_held_does_not_move() -> Result<()> {
         };
         let first: BTreeSet<String> =
             model.outline().stages[..2].iter().flat_map(|(_, names)| names).cloned().collect();
-        model.freeze(&first, false);
+        model.freeze(&first, false)?;
         let before = model.store.snapshot()?;
         let _ = model.forward(x, true)?;
         let norms = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<BTreeSet<_>>();
@@ -110,10 +110,10 @@ fn what_is_frozen_or_held_does_not_move() -> Result<()> {
         };
         assert_eq!(counted(moved(&model, &before)), norms(&["layer2.0.norm", "layer2.1.norm"]), "{name}");
         let before = model.store.snapshot()?;
-        model.freeze(&BTreeSet::new(), true);
+        model.freeze(&BTreeSet::new(), true)?;
         let _ = model.forward(x, true)?;
         assert_eq!(moved(&model, &before), norms(&[]), "{name}");
-        model.freeze(&BTreeSet::new(), false);
+        model.freeze(&BTreeSet::new(), false)?;
         let _ = model.forward(x, false)?;
         assert_eq!(moved(&model, &before), norms(&[]), "{name}");
         let _ = model.forward(x, true)?;

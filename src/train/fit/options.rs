@@ -38,6 +38,11 @@ pub struct FitOptions {
     /// Optimizer steps between two log lines
     #[arg(long, value_name = "STEPS", default_value_t = 10, help_heading = "Run")]
     pub log_every: usize,
+    /// Traces so many batches after the first three: where their time went is shown, and written as profile.txt and, for
+    /// TensorBoard or chrome://tracing, as profile.pt.trace.json
+    #[arg(long, value_name = "BATCHES", num_args = 0..=1, default_missing_value = "10", help_heading = "Run")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<usize>,
     /// The optimizer.
     #[command(flatten)]
     #[serde(flatten)]
@@ -62,7 +67,9 @@ impl FitOptions {
                 faults.push(format!("--{name} must be at least 1"));
             }
         }
-        for (name, value) in [("checkpoint-every", self.checkpoint_every), ("max-steps", self.max_steps)] {
+        for (name, value) in
+            [("checkpoint-every", self.checkpoint_every), ("max-steps", self.max_steps), ("profile", self.profile)]
+        {
             if value == Some(0) {
                 faults.push(format!("--{name} must be at least 1"));
             }

@@ -175,7 +175,7 @@ pub fn prepare(options: &FinetuneOptions, resumed: Option<&Path>, observers: &mu
     if let Some(initial) = initial.as_ref().filter(|_| options.model.from_scratch) {
         initial.require_copied(&plan.frozen(0))?;
     }
-    model.freeze(&plan.frozen(0), plan.holds_statistics());
+    model.freeze(&plan.frozen(0), plan.holds_statistics())?;
     let counts: Vec<usize> = ClassCounts::of(&splits.classes, splits.train.labels()).iter().map(|(_, n)| n).collect();
     let weights = (options.balance == Balance::Weights).then(|| balancing_weights(&counts));
     let criterion = CrossEntropy::new(weights.as_deref(), options.label_smoothing, device);

@@ -49,8 +49,7 @@ impl Objective for Finetune {
     }
 
     fn begin_epoch(&mut self, epoch: usize) -> Result<()> {
-        self.model.freeze(&self.plan.frozen(epoch), self.plan.holds_statistics());
-        Ok(())
+        self.model.freeze(&self.plan.frozen(epoch), self.plan.holds_statistics())
     }
 
     fn lr_multiplier(&self, name: &str) -> f64 {
