@@ -81,7 +81,8 @@ pub(crate) fn without_backtrace(message: &str) -> String {
 impl From<tch::TchError> for Error {
     fn from(error: tch::TchError) -> Self {
         let message = without_backtrace(&error.to_string());
-        if message.contains("out of memory") {
+        // of CUDA, and of the CPU
+        if ["out of memory", "can't allocate memory"].iter().any(|said| message.contains(said)) {
             return Self::Device(format!("{message}; lower --batch-size, raise --accumulate, or use --precision bf16"));
         }
         Self::Torch(message)
@@ -96,6 +97,18 @@ mod tests {
     fn a_torch_message_keeps_its_text_and_loses_its_stack() {
         let error: Error = tch::TchError::Torch("bad shape\nException raised from f at x.cpp".into()).into();
         assert_eq!(error.to_string(), "libtorch: Internal torch error: bad shape");
+    }
+
+    #[test]
+    fn too_little_memory_says_what_to_lower() {
+        for said in
+            ["CUDA out of memory. Tried to allocate 2 GiB", "DefaultCPUAllocator: can't allocate memory: you tried"]
+        {
+            let error: Error = tch::TchError::Torch(said.into()).into();
+            assert!(error.to_string().contains("lower --batch-size"), "{error}");
+        }
+        let error = Error::from(tch::Tensor::f_empty([1 << 50], tch::kind::FLOAT_CPU).unwrap_err());
+        assert!(error.to_string().contains("lower --batch-size"), "{error}");
     }
 
     #[test]
