@@ -1,8 +1,8 @@
 //! Feeds damaged checkpoints to the readers, for as long as asked: no panic, no hang, no memory beyond twice the file.
 //!
 //! `cargo bench --bench fuzz_formats -- SECONDS SEED [FORMAT…]` first reads a few files made to use up memory, then gives each
-//! format the same time of the processor, and prints one line for each. An input that breaks a promise is kept in `target/fuzz`, and the
-//! program ends with an error.
+//! format the same time of the processor, and prints one line for each. An input that breaks a promise is kept in
+//! `target/fuzz`, and the program ends with an error.
 
 mod bombs;
 mod memory;

@@ -149,10 +149,7 @@ impl Unlabelled {
 /// make, so a method that tries does not compile:
 ///
 /// ```compile_fail,E0624
-/// # use regraft::data::{Labelled, SyntheticOptions, SyntheticSet};
-/// # let set = SyntheticSet::new(SyntheticOptions::default());
-/// let (_, held_out) = Labelled::new(std::sync::Arc::new(set)).forget_labels();
-/// held_out.open(todo!());
+/// let open = regraft::data::HeldOut::open;
 /// ```
 #[derive(Clone)]
 pub struct HeldOut {

@@ -21,14 +21,14 @@ pub(super) enum Activation {
 }
 
 impl Activation {
-    /// The rectifiers overwrite `x`, which the caller has just made by an operation that does not need its result for
-    /// a gradient, as convolution, batch norm and addition. The others need `x` for their own gradient: libtorch copies
-    /// it before it is overwritten.
+    /// ReLU overwrites `x`, which the caller has just made by an operation that does not need its result for a gradient,
+    /// as convolution, batch norm and addition. The others need `x` for a gradient of their own: libtorch would copy it
+    /// before it is overwritten.
     pub(super) fn apply(self, mut x: Tensor) -> Result<Tensor> {
         match self {
-            Self::Relu6 if x.requires_grad() => x = x.f_relu6()?,
             Self::Linear => {}
             Self::Relu => drop(x.f_relu_()?),
+            Self::Relu6 if x.requires_grad() => x = x.f_relu6()?,
             Self::Relu6 => drop(x.f_relu6_()?),
             Self::Silu => x = x.f_silu()?,
             Self::Hardswish => x = x.f_hardswish()?,

@@ -5,7 +5,8 @@
 //! that came in as TorchScript and got a linear head goes out as itself, with other values in its tensors; of one that got
 //! another head the graph of the features is kept, and our own networks are traced, with batch norm and dropout following
 //! `train()` and `eval()` as in the original. What draws random numbers over whole branches (stochastic depth) is left out
-//! by tracing, as in Python. Every file is read back and compared with the model before it is kept.
+//! by tracing, as in Python. Every file is read back and compared with the model before it is kept; where a
+//! module does not answer as the model when it goes out as itself, the graph of its features is kept like that of the others.
 //!
 //! ONNX is not among the formats: libtorch has no writer for it, and one of our own would be a second definition of
 //! every operator. In Python, `torch.onnx.export` takes the network that the exported `.pth` is loaded into.

@@ -65,8 +65,12 @@ pub fn read_at(file: &File, offset: u64, size: &[i64], kind: Kind, crc: Option<&
     let bytes = tensor.numel() * kind.elt_size_in_bytes();
     let end = offset.checked_add(bytes as u64).and_then(|end| libc::off_t::try_from(end).ok());
     end.ok_or_else(|| unreadable(&std::io::ErrorKind::FileTooLarge.into()))?;
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let share = bytes.div_ceil(cores.min(bytes / SHARE).max(1));
+    let threads = match bytes / SHARE {
+        0 | 1 => 1,
+        // asked only here: the answer takes longer than reading a small tensor
+        most => std::thread::available_parallelism().map_or(1, NonZero::get).min(most),
+    };
+    let share = bytes.div_ceil(threads);
     let memory = tensor.data_ptr().cast::<u8>();
     let starts = (0..bytes).step_by(share.max(1));
     // A fresh tensor is contiguous and holds `bytes` bytes, which nothing refers to; every part is within them and apart

@@ -1,4 +1,4 @@
-//! The door to libtorch behind tch: precision, memory layout, fused optimizers, memory statistics, TorchScript.
+//! The door to libtorch behind tch: precision, memory layout, fused optimizers, memory, the profiler, TorchScript.
 //!
 //! This module and those in it are the only ones with `unsafe` code. Every C++ function catches its exceptions and leaves
 //! a message, which becomes an [`Error`].

@@ -29,12 +29,13 @@ int regraft_profile_begin(int cuda) {
   });
 }
 
-// Writes the trace to `path`; `text` gets a line per event: name, nanoseconds of its start and end, thread, and whether
+// Writes the trace to `path`, unless that is null; `text` gets a line per event: name, nanoseconds of its start and end, thread, and whether
 // it ran on the device.
 int regraft_profile_end(const char* path, char** text) {
   return regraft::guarded([&] {
     auto result = disableProfiler();
-    result->save(path);
+    // a file of another name is renamed to this one: it must never be a device
+    if (path) result->save(path);
     std::ostringstream lines;
     for (const auto& event : result->events())
       lines << event.name() << '\t' << event.startNs() << '\t' << event.endNs() << '\t' << event.startThreadId() << '\t'

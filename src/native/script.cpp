@@ -43,7 +43,7 @@ std::pair<Module, std::string> regraft::owner_of(Module module, const std::strin
 
 extern "C" {
 
-// `extra` names a file in the archive, whose contents `regraft_script_extra` gives afterwards.
+// `extra` names a file in the archive, whose contents `text` gets.
 int regraft_script_load(const char* path, int device, const char* extra, Script** out, char** text) {
   return regraft::guarded([&] {
     // without it the first steps run a profiler, several times slower than the others
@@ -58,6 +58,7 @@ int regraft_script_load(const char* path, int device, const char* extra, Script*
 }
 
 void regraft_script_free(Script* script) { delete script; }
+
 // Lines of `module PATH CLASS`, `parameter NAME` and `buffer NAME`, separated by tabs, in order of definition.
 int regraft_script_list(const Script* script, char** text) {
   return regraft::guarded([&] {

@@ -42,6 +42,7 @@ void register_tensors(tracer::TracingState& state, const Module& module, Value* 
       state.setValue(attribute, read());
   }
 }
+
 // The value of the attribute `path` of `self`, as far as its modules are there; nothing if one is not.
 Value* read_attribute(Graph& graph, Value* self, const std::string& path) {
   size_t begin = 0;
@@ -64,8 +65,7 @@ void move_to(Graph& graph, const Module& source, const TypePtr& type) {
   std::vector<Node*> reads;
   std::function<void(Block*)> collect = [&](Block* block) {
     for (Node* node : block->nodes()) {
-      TORCH_CHECK(node->kind() != prim::SetAttr, "its forward changes the attribute `", 
-                  node->kind() == prim::SetAttr ? node->s(attr::name) : "", "`");
+      TORCH_CHECK(node->kind() != prim::SetAttr, "its forward changes the attribute `", node->s(attr::name), "`");
       if (node->kind() == prim::GetAttr && !node->output()->type()->cast<c10::ClassType>()) reads.push_back(node);
       for (Block* inner : node->blocks()) collect(inner);
     }

@@ -73,7 +73,7 @@ pub fn fit<O: Objective>(
         }
         last = training.end_epoch(objective)?;
     }
-    training.profile(Profiler::finish)?;
+    training.profile(|profiler| profiler.finish().map(Some))?;
     if training.state.frozen_digest != Some(training.frozen_digest(objective)?) {
         return Err(Error::Training("frozen layers have changed during training; this is a defect of regraft".into()));
     }

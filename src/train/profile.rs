@@ -82,7 +82,7 @@ impl Profiler {
     pub fn batch_done(&mut self) -> Result<Option<String>> {
         if self.profile.is_some() {
             self.traced += 1;
-            return if self.traced == self.steps { self.finish() } else { Ok(None) };
+            return if self.traced == self.steps { self.finish().map(Some) } else { Ok(None) };
         }
         self.warm_up = self.warm_up.saturating_sub(1);
         if self.warm_up == 0 && self.traced == 0 {
@@ -91,16 +91,18 @@ impl Profiler {
         Ok(None)
     }
 
-    /// Ends a trace that is under way, as when there are no more steps.
+    /// Ends a trace that is under way, as when there are no more batches; says so where nothing was traced.
     ///
     /// # Errors
     /// A folder that cannot be written.
-    pub fn finish(&mut self) -> Result<Option<String>> {
-        let Some(profile) = self.profile.take() else { return Ok(None) };
+    pub fn finish(&mut self) -> Result<String> {
+        let Some(profile) = self.profile.take().filter(|_| self.traced > 0) else {
+            return Ok(format!("nothing was traced: training ended before batch {} of this start", WARM_UP + 1));
+        };
         let events = profile.end(&self.folder.join(Self::TRACE))?;
-        let table = Spent::of(&events).table(self.traced.max(1));
+        let table = Spent::of(&events).table(self.traced);
         write_bytes(self.folder.join(Self::TABLE), table.as_bytes())?;
-        Ok(Some(table))
+        Ok(table)
     }
 }
 
@@ -224,9 +226,19 @@ mod tests {
         assert!(table.contains("everything else") && table.contains("10.0 %"), "{table}");
     }
 
+    /// One test, because only one trace can be made at a time.
     #[test]
     fn a_trace_begins_after_the_warm_up_and_holds_what_was_computed() -> Result<()> {
         let folder = tempfile::tempdir().unwrap();
+        // too short a run: what was begun, if anything, is thrown away
+        for batches in [2, 3] {
+            let mut profiler = Profiler::new(folder.path(), Device::Cpu, 2);
+            for _ in 0..batches {
+                assert_eq!(profiler.batch_done()?, None);
+            }
+            assert!(profiler.finish()?.contains("ended before batch 4"));
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         let mut profiler = Profiler::new(folder.path(), Device::Cpu, 2);
         let x = Tensor::ones([32, 32], (Kind::Float, Device::Cpu));
         let mut tables = vec![];

@@ -9,7 +9,7 @@ use crate::data::{Preprocessing, Splits};
 use crate::methods::options::ModelOptions;
 use crate::models::formats::StateDict;
 use crate::models::torchscript::{self, TorchScript};
-use crate::models::{Classifier, HeadChoice, Named, Spec, cache};
+use crate::models::{Classifier, HeadChoice, HeadKind, Named, Spec, cache};
 use crate::train::Checkpoint;
 use crate::train::observe::Observers;
 use crate::{Error, Result};
@@ -142,7 +142,8 @@ fn graft(
     let model = Classifier::graft(cut, spec, device, options.machine.seed)?;
     // better now than after the last epoch
     let folder = tempfile::tempdir().map_err(Error::io(std::env::temp_dir(), "cannot write"))?;
-    let lost = |error| Error::file(file, format!("what is learned could not be saved: {error}; try --head linear"));
+    let mend = if *kind == HeadKind::Linear { "" } else { "; try --head linear" };
+    let lost = |error| Error::file(file, format!("what is learned could not be saved: {error}{mend}"));
     model.save(folder.path()).map_err(lost)?;
     Ok(model)
 }
