@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The one libtorch that tch 0.24 is made for.
 const TORCH_VERSION: &str = "2.11.0";
-const SHIM: [&str; 7] = ["device", "error", "optim", "profile", "script", "script_surgery", "trace"];
+const SHIM: [&str; 9] = ["device", "error", "norm", "optim", "pool", "profile", "script", "script_surgery", "trace"];
 
 fn main() {
     // Set by torch-sys, and only for packages that depend on it directly.
@@ -21,6 +21,7 @@ fn main() {
         );
     }
     compile_shim(&root.join("include"));
+    compile_kernels();
 
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
     // libtorch.so needs libtorch_cuda.so where there is one; without this the linker drops both, and CUDA with them.
@@ -44,6 +45,31 @@ fn compile_shim(include: &Path) {
         build.file(file);
     }
     build.compile("regraft_shim");
+}
+
+/// Loops that vector instructions make fast: once for every kind of processor that libtorch tells apart.
+fn compile_kernels() {
+    let levels: &[(&str, &[&str])] = match std::env::var("CARGO_CFG_TARGET_ARCH").as_deref() {
+        Ok("x86_64") => &[("base", &[]), ("avx2", &["-march=x86-64-v3"]), ("avx512", &["-march=x86-64-v4"])],
+        _ => &[("base", &[])],
+    };
+    for file in ["norm.cpp", "norm.h"] {
+        println!("cargo:rerun-if-changed=src/native/kernels/{file}");
+    }
+    for (level, flags) in levels {
+        let mut build = cc::Build::new();
+        build
+            .cpp(true)
+            .std("c++17")
+            .warnings(false)
+            .flag("-Wall")
+            .opt_level(3)
+            .flag("-fno-trapping-math")
+            .flag("-fno-math-errno");
+        build.flags(*flags);
+        build.define("REGRAFT_KERNELS", format!("kernels_{level}").as_str()).file("src/native/kernels/norm.cpp");
+        build.compile(&format!("regraft_kernels_{level}"));
+    }
 }
 
 /// `2.11.0+cu130` out of the archive's `build-version`, or of a Python wheel's `version.py`.

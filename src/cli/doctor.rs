@@ -15,8 +15,9 @@ use tch::{Device, Kind, Tensor};
 use super::output;
 use crate::train::cuda::{CudaState, Obstacle as Problem};
 use crate::train::device::DeviceChoice;
+use crate::train::memory::Memory;
 use cache::Cache;
-use host::{Memory, Processor};
+use host::Processor;
 use torch::Torch;
 
 /// Say what this installation can do, and how to mend what is wrong

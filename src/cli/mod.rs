@@ -18,6 +18,8 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Parser, Subcommand};
 
+use crate::train::memory;
+
 /// Transfer learning on libtorch: graft what a network learned on one task onto another.
 #[derive(Debug, Parser)]
 #[command(name = "regraft", version, about, max_term_width = 100)]
@@ -53,6 +55,7 @@ pub enum Command {
 /// # Errors
 /// What the command ends in; see [`crate::Error::exit_code`].
 pub fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    memory::pool_memory()?;
     match cli.command {
         Command::Finetune(args) => {
             finetune::run(*args, matches.subcommand_matches("finetune").expect("this is that command"))

@@ -6,8 +6,9 @@
 //!
 //! Stages: `conv1` … `conv5`, `fc6`, `fc7` (the hidden linear layers, each after the dropout that belongs to it).
 
-use super::blocks::{Activated, Activation};
-use super::layers::{AdaptivePool, Conv2d, ConvConfig, Dropout, Layer, Linear, MaxPool, Sequential};
+use super::layers::{
+    Activated, Activation, AdaptivePool, Conv2d, ConvConfig, Dropout, Layer, Linear, MaxPool, Sequential,
+};
 use super::store::Scope;
 use super::{Backbone, Stage};
 use crate::Result;

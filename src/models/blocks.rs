@@ -1,54 +1,13 @@
-//! What the architectures share: activations, a convolution with its batch norm, and (below) inverted bottlenecks.
+//! What the architectures share: a convolution with its batch norm, and (below) inverted bottlenecks.
 
 mod inverted;
 
 use tch::Tensor;
 
 pub(super) use self::inverted::{InvertedBottleneck, InvertedConfig, Squeeze};
-use super::layers::{BatchNorm2d, Conv2d, ConvConfig, Layer};
+use super::layers::{Activation, BatchNorm2d, Conv2d, ConvConfig, Layer};
 use super::store::Scope;
 use crate::Result;
-
-/// What follows a layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Activation {
-    Linear,
-    Relu,
-    Relu6,
-    Silu,
-    Hardswish,
-    Gelu,
-}
-
-impl Activation {
-    /// ReLU overwrites `x`, which the caller has just made by an operation that does not need its result for a gradient,
-    /// as convolution, batch norm and addition. The others need `x` for a gradient of their own: libtorch would copy it
-    /// before it is overwritten.
-    pub(super) fn apply(self, mut x: Tensor) -> Result<Tensor> {
-        match self {
-            Self::Linear => {}
-            Self::Relu => drop(x.f_relu_()?),
-            Self::Relu6 if x.requires_grad() => x = x.f_relu6()?,
-            Self::Relu6 => drop(x.f_relu6_()?),
-            Self::Silu => x = x.f_silu()?,
-            Self::Hardswish => x = x.f_hardswish()?,
-            Self::Gelu => x = x.f_gelu("none")?,
-        }
-        Ok(x)
-    }
-}
-
-/// A layer and what follows it.
-#[derive(Debug)]
-pub(super) struct Activated<L>(pub(super) L, pub(super) Activation);
-
-impl<L: Layer> Layer for Activated<L> {
-    /// # Shapes
-    /// As the layer.
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        self.1.apply(self.0.forward(x, train)?)
-    }
-}
 
 /// Batch norm as a network wants it: ε, and the weight of a new batch in the running statistics.
 #[derive(Debug, Clone, Copy)]
@@ -86,13 +45,21 @@ impl ConvNorm {
         let conv = Conv2d::new(&scope.at(0), config)?;
         Ok(Self::new(conv, norm.layer(&scope.at(1), config.outputs)?, activation))
     }
+
+    /// With `added` to what the batch norm makes, before the activation.
+    ///
+    /// # Shapes
+    /// `x: [N, C, H, W]`, `added: [N, C', H', W']` → `[N, C', H', W']`
+    pub(super) fn forward_added(&self, x: &Tensor, added: Option<&Tensor>, train: bool) -> Result<Tensor> {
+        self.norm.activated(&self.conv.forward(x, train)?, added, self.activation, train)
+    }
 }
 
 impl Layer for ConvNorm {
     /// # Shapes
     /// `x: [N, C, H, W]` → `[N, C', H', W']`
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        self.activation.apply(self.norm.forward(&self.conv.forward(x, train)?, train)?)
+        self.forward_added(x, None, train)
     }
 }
 

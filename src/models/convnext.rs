@@ -9,7 +9,6 @@
 
 use tch::Tensor;
 
-use super::blocks::Activation;
 use super::layers::{Conv2d, ConvConfig, GlobalPool, Layer, LayerNorm, Linear, Sequential, StochasticDepth};
 use super::store::Scope;
 use super::{Backbone, Init, Stage};
@@ -114,7 +113,7 @@ impl Layer for Block {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let inside = self.filter.forward(x, train)?.f_permute([0, 2, 3, 1])?; // [N, H, W, C]
         let wide = self.widen.forward(&self.norm.forward(&inside, train)?, train)?;
-        let inside = self.narrow.forward(&Activation::Gelu.apply(wide)?, train)?;
+        let inside = self.narrow.forward(&wide.f_gelu("none")?, train)?;
         let branch = self.scale.f_mul(&inside.f_permute([0, 3, 1, 2])?)?;
         self.depth.join(branch, x, train)
     }

@@ -8,8 +8,8 @@
 
 use tch::Tensor;
 
-use super::blocks::{Activation, ConvNorm, NormStyle};
-use super::layers::{AveragePool, BatchNorm2d, Conv2d, ConvConfig, GlobalPool, Layer, MaxPool, Sequential};
+use super::blocks::{ConvNorm, NormStyle};
+use super::layers::{Activation, AveragePool, BatchNorm2d, Conv2d, ConvConfig, GlobalPool, Layer, MaxPool, Sequential};
 use super::store::Scope;
 use super::{Backbone, Init, Stage};
 use crate::Result;
@@ -69,7 +69,7 @@ impl Layer for Normed {
     /// # Shapes
     /// `x: [N, C, H, W]` → `[N, C, H, W]`
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        Activation::Relu.apply(self.0.forward(x, train)?)
+        self.0.activated(x, None, Activation::Relu, train)
     }
 }
 

@@ -7,8 +7,8 @@
 //! Stages: `stem`, `stage1` … `stage7` (the seven groups of blocks), `last` (1×1 convolution to four times the channels
 //! and the mean over all positions).
 
-use super::blocks::{Activation, ConvNorm, InvertedConfig, NormStyle, Squeeze, rounded_channels};
-use super::layers::{ConvConfig, GlobalPool, Layer, Sequential};
+use super::blocks::{ConvNorm, InvertedConfig, NormStyle, Squeeze, rounded_channels};
+use super::layers::{Activation, ConvConfig, GlobalPool, Layer, Sequential};
 use super::store::Scope;
 use super::{Backbone, Stage};
 use crate::Result;

@@ -8,9 +8,9 @@
 //! Stages: `stem`, `stage1` … `stage7` (the seven groups of blocks), `last` (1×1 convolution to 1280 channels and the
 //! mean over all positions).
 
-use super::blocks::{Activation, ConvNorm, InvertedBottleneck, NormStyle, rounded_channels};
+use super::blocks::{ConvNorm, InvertedBottleneck, NormStyle, rounded_channels};
 use super::efficientnet::{GROUPS, Group};
-use super::layers::{Conv2d, ConvConfig, GlobalPool, Layer, Padding, Sequential, StochasticDepth};
+use super::layers::{Activation, Conv2d, ConvConfig, GlobalPool, Layer, Padding, Sequential, StochasticDepth};
 use super::store::Scope;
 use super::{Backbone, Stage};
 use crate::Result;

@@ -1,5 +1,6 @@
 //! The layers that backbones are made of, with PyTorch's names, defaults and initial values.
 
+mod activation;
 mod conv;
 mod drop;
 mod linear;
@@ -8,6 +9,7 @@ mod pool;
 
 use tch::Tensor;
 
+pub use self::activation::{Activated, Activation};
 pub use self::conv::{Conv2d, ConvConfig, Padding};
 pub use self::drop::{Dropout, StochasticDepth};
 pub use self::linear::Linear;

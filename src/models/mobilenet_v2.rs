@@ -5,8 +5,8 @@
 //! Stages: `stem`, `stage1` … `stage7` (the rows of table 2), `last` (1×1 convolution to 1280 channels and the mean over
 //! all positions).
 
-use super::blocks::{Activation, ConvNorm, InvertedBottleneck, NormStyle};
-use super::layers::{Conv2d, ConvConfig, GlobalPool, Layer, Sequential, StochasticDepth};
+use super::blocks::{ConvNorm, InvertedBottleneck, NormStyle};
+use super::layers::{Activation, Conv2d, ConvConfig, GlobalPool, Layer, Sequential, StochasticDepth};
 use super::store::Scope;
 use super::{Backbone, Stage};
 use crate::Result;

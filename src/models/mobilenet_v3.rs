@@ -5,8 +5,8 @@
 //! Stages: `stem`, `stage1` … (blocks of equal output channels), `last` (1×1 convolution and the mean over all
 //! positions), `hidden` (the linear layer before the head).
 
-use super::blocks::{Activated, Activation, ConvNorm, InvertedConfig, NormStyle, Squeeze, rounded_channels};
-use super::layers::{ConvConfig, GlobalPool, Layer, Linear, Sequential};
+use super::blocks::{ConvNorm, InvertedConfig, NormStyle, Squeeze, rounded_channels};
+use super::layers::{Activated, Activation, ConvConfig, GlobalPool, Layer, Linear, Sequential};
 use super::store::Scope;
 use super::{Backbone, Init, Stage};
 use crate::Result;

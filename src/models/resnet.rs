@@ -11,8 +11,8 @@
 
 use tch::Tensor;
 
-use super::blocks::{Activation, ConvNorm, NormStyle};
-use super::layers::{Conv2d, ConvConfig, GlobalPool, Layer, MaxPool, Sequential};
+use super::blocks::{ConvNorm, NormStyle};
+use super::layers::{Activation, Conv2d, ConvConfig, GlobalPool, Layer, MaxPool, Sequential};
 use super::store::Scope;
 use super::{Backbone, Stage};
 use crate::Result;
@@ -125,11 +125,10 @@ impl Residual {
                 ConvConfig::new(inner, outputs, 1),
             ],
         };
-        let last = convolutions.len();
-        let body = convolutions.into_iter().zip(1..).map(|(config, i)| {
-            let activation = if i == last { Activation::Linear } else { Activation::Relu };
-            conv_norm(scope, &format!("conv{i}"), &format!("bn{i}"), config, activation)
-        });
+        let body = convolutions
+            .into_iter()
+            .zip(1..)
+            .map(|(config, i)| conv_norm(scope, &format!("conv{i}"), &format!("bn{i}"), config, Activation::Relu));
         let body = body.collect::<Result<_>>()?;
         let reshapes = stride != 1 || inputs != outputs;
         let shortcut = reshapes.then(|| {
@@ -144,12 +143,10 @@ impl Layer for Residual {
     /// # Shapes
     /// `x: [N, inputs, H, W]` → `[N, width × expansion, H / stride, W / stride]`
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let mut sum = self.body.iter().try_fold(x.shallow_clone(), |x, layer| layer.forward(&x, train))?;
-        let _same = match &self.shortcut {
-            Some(shortcut) => sum.f_add_(&shortcut.forward(x, train)?)?,
-            None => sum.f_add_(x)?,
-        };
-        Activation::Relu.apply(sum)
+        let (last, first) = self.body.split_last().expect("a block has layers");
+        let inside = first.iter().try_fold(x.shallow_clone(), |x, layer| layer.forward(&x, train))?;
+        let around = self.shortcut.as_ref().map(|shortcut| shortcut.forward(x, train)).transpose()?;
+        last.forward_added(&inside, Some(around.as_ref().unwrap_or(x)), train)
     }
 }
 

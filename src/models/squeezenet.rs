@@ -8,8 +8,7 @@
 use tch::Tensor;
 
 use super::backbone::FeatureForm;
-use super::blocks::{Activated, Activation};
-use super::layers::{Conv2d, ConvConfig, Layer, MaxPool, Sequential};
+use super::layers::{Activated, Activation, Conv2d, ConvConfig, Layer, MaxPool, Sequential};
 use super::store::Scope;
 use super::{Backbone, Init, Stage};
 use crate::Result;

@@ -7,8 +7,10 @@
 //! Stages: `block1` … `block5` (each ends in a maximum over 2×2), `fc6`, `fc7` (the hidden linear layers, each after the
 //! dropout that belongs to it).
 
-use super::blocks::{Activated, Activation, ConvNorm, NormStyle};
-use super::layers::{AdaptivePool, Conv2d, ConvConfig, Dropout, Layer, Linear, MaxPool, Sequential};
+use super::blocks::{ConvNorm, NormStyle};
+use super::layers::{
+    Activated, Activation, AdaptivePool, Conv2d, ConvConfig, Dropout, Layer, Linear, MaxPool, Sequential,
+};
 use super::store::Scope;
 use super::{Backbone, Init, Stage};
 use crate::Result;

@@ -1,10 +1,11 @@
-//! The door to libtorch behind tch: precision, memory layout, fused optimizers, memory, the profiler, TorchScript.
+//! The door to libtorch behind tch: precision, memory layout, fused optimizers and normalisation, memory, the profiler, TorchScript.
 //!
 //! This module and those in it are the only ones with `unsafe` code. Every C++ function catches its exceptions and leaves
 //! a message, which becomes an [`Error`].
 #![allow(unsafe_code)]
 
 mod memory;
+mod norm;
 mod profile;
 mod script;
 
@@ -15,6 +16,7 @@ use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
 pub use memory::{filled, map, read_at, write_bytes};
+pub use norm::{Activation, NormState, norm};
 pub use profile::{Profile, Range, Recorded};
 pub use script::Script;
 
@@ -33,6 +35,7 @@ unsafe extern "C" {
     fn regraft_forget_gradients(tensors: *const *const C_tensor, count: i64) -> c_int;
     fn regraft_set_deterministic(on: c_int) -> c_int;
     fn regraft_set_tf32(on: c_int) -> c_int;
+    fn regraft_pool_memory(bytes: i64) -> c_int;
     fn regraft_peak_memory(device: c_int, bytes: *mut i64) -> c_int;
     fn regraft_fused_adamw(
         params: *const *const C_tensor,
@@ -172,6 +175,11 @@ pub fn set_deterministic(on: bool) -> Result<()> {
 /// Lets CUDA use TF32 in matrix products and convolutions of f32.
 pub fn set_tf32(on: bool) -> Result<()> {
     check(unsafe { regraft_set_tf32(on.into()) })
+}
+
+/// Lets tensors on the CPU take their memory from a pool of at most so many bytes, which keeps what they give back.
+pub fn pool_memory(bytes: u64) -> Result<()> {
+    check(unsafe { regraft_pool_memory(i64::try_from(bytes).unwrap_or(i64::MAX)) })
 }
 
 /// The most memory that tensors have taken on a CUDA device so far, in bytes.

@@ -9,6 +9,7 @@ mod fit;
 mod freezing;
 pub mod inference;
 pub mod lr_find;
+pub mod memory;
 mod objective;
 pub mod observe;
 mod optimizer;

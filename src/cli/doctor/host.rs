@@ -65,35 +65,6 @@ impl Processor {
     }
 }
 
-/// Memory in bytes.
-#[derive(Debug, Serialize)]
-pub(super) struct Memory {
-    /// All of it.
-    pub total: u64,
-    /// What a new process can take.
-    pub available: u64,
-    /// The limit of this control group, as in a container.
-    pub limit: Option<u64>,
-}
-
-impl Memory {
-    pub(super) fn probe() -> Option<Self> {
-        let limit = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
-        let limit = limit.iter().find_map(|file| std::fs::read_to_string(file).ok()?.trim().parse().ok());
-        Self::from_meminfo(&std::fs::read_to_string("/proc/meminfo").ok()?, limit)
-    }
-
-    fn from_meminfo(text: &str, limit: Option<u64>) -> Option<Self> {
-        let field = |name: &str| {
-            let value = text.lines().find_map(|line| line.strip_prefix(name))?;
-            Some(value.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
-        };
-        let total = field("MemTotal:")?;
-        // version 1 of control groups writes a number beyond any machine where there is no limit
-        Some(Self { total, available: field("MemAvailable:")?, limit: limit.filter(|limit| *limit < total) })
-    }
-}
-
 /// The bytes that are free on the disk of `path`, or of its nearest parent that exists.
 pub(super) fn disk_free(path: &Path) -> Option<u64> {
     let existing = path.ancestors().find(|folder| folder.exists())?;
@@ -144,15 +115,6 @@ mod tests {
         assert!(arm.bf16().contains("vector"));
         let old = Processor::from_cpuinfo("");
         assert!(old.features.is_empty() && old.cores > 0 && old.bf16().contains("fp32"));
-    }
-
-    #[test]
-    fn memory_is_read_in_bytes_and_a_limit_beyond_the_machine_is_none() {
-        let text = "MemTotal:       2000 kB\nMemFree:  1 kB\nMemAvailable:   1000 kB\n";
-        let memory = Memory::from_meminfo(text, Some(u64::MAX / 2)).unwrap();
-        assert_eq!((memory.total, memory.available, memory.limit), (2_048_000, 1_024_000, None));
-        assert_eq!(Memory::from_meminfo(text, Some(4096)).unwrap().limit, Some(4096));
-        assert!(Memory::from_meminfo("MemTotal: many\n", None).is_none());
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use tch::Tensor;
 
-use super::{Activation, ConvNorm, NormStyle};
+use super::{ConvNorm, NormStyle};
 use crate::Result;
-use crate::models::layers::{Conv2d, ConvConfig, Layer, StochasticDepth};
+use crate::models::layers::{Activation, Conv2d, ConvConfig, Layer, StochasticDepth};
 use crate::models::store::Scope;
 
 /// Widen 1×1, filter each channel, narrow 1×1, and add the input where the shape is kept.

@@ -5,8 +5,8 @@ use tch::Tensor;
 
 use crate::Result;
 use crate::models::Init;
-use crate::models::blocks::{Activation, ConvNorm, NormStyle};
-use crate::models::layers::{AveragePool, Conv2d, ConvConfig, Layer, MaxPool, Sequential};
+use crate::models::blocks::{ConvNorm, NormStyle};
+use crate::models::layers::{Activation, AveragePool, Conv2d, ConvConfig, Layer, MaxPool, Sequential};
 use crate::models::store::Scope;
 
 /// Branches side by side.

@@ -4,10 +4,11 @@ use std::sync::atomic::Ordering;
 
 use tch::{Kind, Tensor};
 
-use super::Layer;
+use super::{Activation, Layer};
 use crate::Result;
 use crate::models::Init;
 use crate::models::store::{Scope, Switch};
+use crate::native::{self, NormState};
 
 /// Batch normalisation over N, H and W (Ioffe & Szegedy 2015), whose statistics can be held.
 #[derive(Debug)]
@@ -47,19 +48,39 @@ impl BatchNorm2d {
             held: scope.norm_layer(),
         })
     }
+
+    /// The normalised `x`, with `added` added and an activation after that: one operation where there is one.
+    ///
+    /// # Shapes
+    /// `x`, `added`: `[N, C, H, W]` → `[N, C, H, W]`
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn activated(&self, x: &Tensor, added: Option<&Tensor>, activation: Activation, train: bool) -> Result<Tensor> {
+        let train = train && !self.held.load(Ordering::Relaxed);
+        if train {
+            let _same = tch::no_grad(|| self.batches.shallow_clone().f_add_scalar_(1))?;
+        }
+        let Self { weight, bias, mean, variance, momentum, eps, .. } = self;
+        let (momentum, eps, cudnn) = (*momentum, *eps, true);
+        let state = NormState { weight, bias, mean, variance, momentum, eps };
+        if let Some(y) = native::norm(x, state, added, activation, train)? {
+            return Ok(y);
+        }
+        let mut y =
+            x.f_batch_norm(Some(weight), Some(bias), Some(mean), Some(variance), train, momentum, eps, cudnn)?;
+        if let Some(added) = added {
+            let _same = y.f_add_(added)?;
+        }
+        activation.apply(y)
+    }
 }
 
 impl Layer for BatchNorm2d {
     /// # Shapes
     /// `x: [N, C, H, W]` → `[N, C, H, W]`
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let train = train && !self.held.load(Ordering::Relaxed);
-        if train {
-            let _same = tch::no_grad(|| self.batches.shallow_clone().f_add_scalar_(1))?;
-        }
-        let Self { weight, bias, mean, variance, momentum, eps, .. } = self;
-        let cudnn = true;
-        Ok(x.f_batch_norm(Some(weight), Some(bias), Some(mean), Some(variance), train, *momentum, *eps, cudnn)?)
+        self.activated(x, None, Activation::Linear, train)
     }
 }
 
@@ -91,3 +112,7 @@ impl Layer for LayerNorm {
         Ok(x.f_layer_norm([self.channels], Some(&self.weight), Some(&self.bias), self.eps, cudnn)?)
     }
 }
+
+#[cfg(test)]
+#[path = "norm_tests.rs"]
+mod tests;

@@ -4,7 +4,6 @@ use tch::Tensor;
 
 use crate::Result;
 use crate::models::Init;
-use crate::models::blocks::Activation;
 use crate::models::layers::{Layer, LayerNorm, Linear};
 use crate::models::store::Scope;
 
@@ -40,7 +39,7 @@ impl Layer for Block {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let ([before_attention, before_mlp], [widen, narrow]) = (&self.norms, &self.mlp);
         let x = self.attention.forward(&before_attention.forward(x, train)?, train)?.f_add(x)?;
-        let wide = Activation::Gelu.apply(widen.forward(&before_mlp.forward(&x, train)?, train)?)?;
+        let wide = widen.forward(&before_mlp.forward(&x, train)?, train)?.f_gelu("none")?;
         Ok(x.f_add(&narrow.forward(&wide, train)?)?)
     }
 }
