@@ -89,6 +89,32 @@ fn a_frozen_backbone_trains_on_features_that_are_computed_once() {
 }
 
 #[test]
+fn what_frozen_stages_make_is_computed_once_even_while_later_ones_learn() {
+    let scene = Scene::new(6);
+    succeed(&scene.finetune("source", &["--epochs", "1"]));
+    let run = |name: &str, more: &[&str]| {
+        let mut words = vec!["--weights", "runs/source/model.safetensors", "--epochs", "3"];
+        if !more.contains(&"--freeze") {
+            words.extend(["--freeze", "first:3"]);
+        }
+        succeed(&scene.finetune(name, &[&words[..], more].concat()));
+        std::fs::read_to_string(scene.path(&format!("runs/{name}/metrics.jsonl"))).expect("a log")
+    };
+    // varied images are other images in every epoch, but those of the validation are not
+    let log = run("varied", &[]);
+    assert!(log.contains("features of 12 images computed once") && !log.contains("features of 18"), "{log}");
+    let log = run("same", &["--no-augment"]);
+    assert!(log.contains("features of 18 images computed once") && log.contains("features of 12 images come"), "{log}");
+    // the cache of a whole backbone is another one
+    let log = run("all", &["--no-augment", "--freeze", "all"]);
+    assert!(log.contains("features of 18 images computed once"), "{log}");
+    let same = bytes(&scene.path("runs/same/model.safetensors"));
+    std::fs::remove_dir_all(scene.path("cache")).expect("it can be removed");
+    run("again", &["--no-augment"]);
+    assert!(same == bytes(&scene.path("runs/again/model.safetensors")));
+}
+
+#[test]
 fn one_shot_prototypes_need_no_training() {
     let scene = Scene::new(6);
     succeed(&scene.finetune("source", &["--epochs", "10", "--lr", "0.001", "--no-augment"]));

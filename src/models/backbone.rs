@@ -1,12 +1,14 @@
 //! A network without its head: named stages in order, each of which can be copied, frozen and probed by itself.
 
+use std::ops::Range;
+
 use tch::Tensor;
 
 use super::layers::Layer;
-use super::selector::Outline;
+use super::selector::{Outline, lies_under};
 use super::store::Store;
 use super::torchscript::Module;
-use crate::Result;
+use crate::{Error, Result};
 
 /// One step of a backbone, such as ResNet's `layer3`.
 #[derive(Debug)]
@@ -24,6 +26,11 @@ impl Stage {
     pub fn new(name: impl Into<String>, paths: &[&str], layer: impl Layer + 'static) -> (Self, Box<dyn Layer>) {
         let paths = paths.iter().map(|path| path.to_string()).collect();
         (Self { name: name.into(), paths, frozen: false }, Box::new(layer))
+    }
+
+    /// Whether the tensor of that name belongs to it.
+    pub fn owns(&self, name: &str) -> bool {
+        self.paths.iter().any(|path| lies_under(name, path))
     }
 }
 
@@ -84,13 +91,34 @@ impl Backbone {
     /// # Errors
     /// What libtorch refuses, as an image too small for the network.
     pub fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        self.run(0..self.stages.len(), x, train)
+    }
+
+    /// What the stages `which` make of what those before them made: all of them, or of our own layers any part; see
+    /// [`is_cut_at`](Self::is_cut_at).
+    ///
+    /// # Shapes
+    /// `x`: what stage `which.start` takes, from 0 on a batch of images → what the last of them gives
+    ///
+    /// # Errors
+    /// A part of a network that runs as a whole; what libtorch refuses.
+    pub fn run(&self, which: Range<usize>, x: &Tensor, train: bool) -> Result<Tensor> {
         match &self.body {
-            Body::Native(layers) => layers
+            Body::Native(layers) => layers[which.clone()]
                 .iter()
-                .zip(&self.stages)
+                .zip(&self.stages[which])
                 .try_fold(x.shallow_clone(), |x, (layer, stage)| layer.forward(&x, train && !stage.frozen)),
-            Body::TorchScript(module) => module.forward(x, train, &self.stages),
+            Body::TorchScript(_) if which.is_empty() => Ok(x.shallow_clone()),
+            Body::TorchScript(module) if which.len() == self.stages.len() => module.forward(x, train, &self.stages),
+            Body::TorchScript(_) => {
+                Err(Error::Model(format!("stages {which:?} of a TorchScript module cannot run without the others")))
+            }
         }
+    }
+
+    /// Whether the first `stages` stages can run without the others.
+    pub fn is_cut_at(&self, stages: usize) -> bool {
+        matches!(self.body, Body::Native(_)) || stages == self.stages.len() || stages == 0
     }
 
     /// Whether its tensors may lie in memory with their channels side by side.
@@ -112,5 +140,33 @@ impl std::fmt::Debug for Backbone {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let stages: Vec<_> = self.stages.iter().map(|stage| &stage.name).collect();
         f.debug_struct("Backbone").field("architecture", &self.architecture).field("stages", &stages).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+    use crate::models::{Builder, architecture};
+
+    #[test]
+    fn a_network_in_two_parts_is_the_whole_network() -> Result<()> {
+        for name in ["resnet18", "efficientnet_lite0", "mobilenet_v3_small", "densenet121", "squeezenet1_1", "vgg11_bn"]
+        {
+            let builder = Builder::new(Device::Cpu);
+            let backbone = architecture::build(name, &builder.root())?;
+            let images =
+                Tensor::linspace(-1, 1, 2 * 3 * 64 * 64, (Kind::Float, Device::Cpu)).sin().view([2, 3, 64, 64]);
+            let whole = backbone.forward(&images, false)?;
+            for cut in 0..=backbone.stages.len() {
+                let half = backbone.run(0..cut, &images, false)?;
+                assert!(
+                    backbone.is_cut_at(cut) && backbone.run(cut..backbone.stages.len(), &half, false)? == whole,
+                    "{name} {cut}"
+                );
+            }
+        }
+        Ok(())
     }
 }

@@ -26,15 +26,12 @@ impl Outline {
         head_path: &str,
         names: impl Iterator<Item = String>,
     ) -> Self {
-        let under = |name: &str, path: &str| {
-            name.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
         let mut outline = Self { stages: vec![], head: vec![] };
         outline.stages.extend(stages.iter().map(|(stage, _)| (stage.clone(), vec![])));
         for name in names {
-            match stages.iter().position(|(_, paths)| paths.iter().any(|path| under(&name, path))) {
+            match stages.iter().position(|(_, paths)| paths.iter().any(|path| lies_under(&name, path))) {
                 Some(stage) => outline.stages[stage].1.push(name),
-                None if under(&name, head_path) => outline.head.push(name),
+                None if lies_under(&name, head_path) => outline.head.push(name),
                 None => unreachable!("parameter {name} belongs to no stage"),
             }
         }
@@ -51,6 +48,11 @@ impl Outline {
         let at = |(_, names): &(String, Vec<String>)| names.iter().any(|other| other == name);
         self.stages.iter().position(at).unwrap_or(self.stages.len())
     }
+}
+
+/// Whether the tensor `name` is the one at `path`, or of the layer there.
+pub(crate) fn lies_under(name: &str, path: &str) -> bool {
+    name.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// A parsed selector.

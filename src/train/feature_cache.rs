@@ -1,7 +1,7 @@
-//! Features of a frozen backbone, computed once per image and kept on the disk.
+//! What the frozen first stages of a backbone make of images, computed once per image and kept on the disk.
 //!
-//! A folder holds the features of one backbone: its name is the SHA-256 of all that they depend on apart from the image
-//! (the backbone's tensors, the preprocessing, the number format, the device). In it, each file holds the images that
+//! A folder holds the features of the same stages: its name is the SHA-256 of all that they depend on apart from the image
+//! (the stages' tensors, the preprocessing, the number format, the device). In it, each file holds the images that
 //! were computed together, and a list beside it their fingerprints, made of name, size and time of change. So nothing
 //! in it can be stale, another split or another number of shots computes nothing again, and all of it may be deleted.
 
@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use sha2::{Digest, Sha256};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::inference;
+use super::memory::Memory;
 use super::observe::{Event, Observer, Observers};
 use super::precision::Precision;
-use super::sources::ImageSource;
+use super::sources::{Features, ImageSource, Input};
 use crate::data::{ImageSet, Labelled, LoaderOptions};
 use crate::files::write_json;
 use crate::models::formats::{StateDict, write_safetensors};
@@ -24,50 +25,88 @@ use crate::{Error, Result};
 
 const NAME: &str = "features";
 
-/// Features of every image of `set`, in its order, on the device of the model.
+/// The share of this machine's memory that features may take.
+const SHARE: u64 = 4;
+
+/// More bytes than this are not kept on the disk for the next run.
+const DISK: u64 = 4 << 30;
+
+/// After how many of the backbone's first `held` stages, which never change, the features of `images` images are worth
+/// keeping: all of them, or none where a module runs only as a whole or memory is too small, which is then said.
 ///
-/// # Shapes
-/// → `[N, features]` f32, or `[N, features, H, W]` of a network whose features are a map
+/// # Errors
+/// What libtorch refuses.
+pub fn cached_stages(model: &Classifier, held: usize, images: usize, observers: &mut Observers) -> Result<usize> {
+    if held == 0 || !model.backbone().is_cut_at(held) {
+        return Ok(0);
+    }
+    let most = Memory::probe().map_or(u64::MAX, |memory| memory.most()) / SHARE;
+    let bytes = bytes_per_image(model, held)? * images as u64;
+    if bytes <= most {
+        return Ok(held);
+    }
+    let stage = &model.backbone().stages[held - 1].name;
+    observers.message(&format!(
+        "features of {images} images after {stage} would take {} MB, more than a quarter of the memory: they are computed in \
+         every epoch",
+        bytes / 1_000_000
+    ))?;
+    Ok(0)
+}
+
+/// What an image's features take after so many stages.
+fn bytes_per_image(model: &Classifier, stages: usize) -> Result<u64> {
+    let _no_grad = tch::no_grad_guard();
+    let side = i64::from(model.spec.preprocessing.crop);
+    let images = Input::Images(Tensor::f_zeros([1, side, side, 3], (Kind::Uint8, Device::Cpu))?);
+    Ok(inference::features(model, &images, stages)?.numel() as u64 * 4)
+}
+
+/// What the first `stages` stages make of every image of `set`, in its order.
 ///
 /// # Errors
 /// An image that cannot be read, or what libtorch refuses. A cache that cannot be read or written is passed over with
 /// a message.
 pub fn feature_cache(
     model: &Classifier,
+    stages: usize,
     set: &Labelled,
     loader: LoaderOptions,
     precision: Precision,
     observers: &mut Observers,
-) -> Result<Tensor> {
-    features_in(cache::Cache::open()?.folder(), model, set, loader, precision, observers)
+) -> Result<Features> {
+    let weights = cache::Cache::open()?;
+    Ok(Features { values: features_in(weights.folder(), model, stages, set, loader, precision, observers)?, stages })
 }
 
 /// The same, with the cache that lies in the folder `weights`.
 fn features_in(
     weights: &Path,
     model: &Classifier,
+    stages: usize,
     set: &Labelled,
     loader: LoaderOptions,
     precision: Precision,
     observers: &mut Observers,
 ) -> Result<Tensor> {
-    let folder = weights.join("features").join(name_of(model, precision)?);
+    let folder = weights.join("features").join(name_of(model, stages, precision)?);
     let wanted: Vec<String> = (0..set.len()).map(|index| Ok(hex(set.fingerprint(index)?))).collect::<Result<_>>()?;
     let mut found = read(&folder, &wanted, observers)?;
     let missing: Vec<usize> = (0..set.len()).filter(|&index| !found.rows.contains_key(&wanted[index])).collect();
     if missing.is_empty() {
         observers.message(&format!("features of {} images come from {}", set.len(), folder.display()))?;
     } else {
-        let features = compute(model, &set.subset(&missing), loader, precision, observers)?;
+        let features = compute(model, stages, &set.subset(&missing), loader, precision, observers)?;
         let names: Vec<String> = missing.iter().map(|&index| wanted[index].clone()).collect();
-        if let Err(error) = keep(&folder, &names, &features) {
+        if features.numel() as u64 * 4 > DISK {
+            observers.message("features are not kept for the next run: they would take more than 4 GiB of the disk")?;
+        } else if let Err(error) = keep(&folder, &names, &features) {
             observers.message(&format!("features are not kept for the next run: {error}"))?;
         }
         found.add(names, features)?;
     }
     let order: Vec<i64> = wanted.iter().map(|name| found.rows[name]).collect();
-    let features = Tensor::f_cat(&found.parts, 0)?.f_index_select(0, &Tensor::from_slice(&order))?;
-    Ok(features.f_to_device(model.store.device())?)
+    Ok(Tensor::f_cat(&found.parts, 0)?.f_index_select(0, &Tensor::from_slice(&order))?)
 }
 
 /// Features that are known, and in which row of all parts together an image's are.
@@ -120,6 +159,7 @@ fn read(folder: &Path, wanted: &[String], observers: &mut Observers) -> Result<F
 
 fn compute(
     model: &Classifier,
+    stages: usize,
     set: &Labelled,
     loader: LoaderOptions,
     precision: Precision,
@@ -134,11 +174,11 @@ fn compute(
         let _shown = observers.observe(&Event::Work { what: "features", done, total });
     };
     let outputs = inference::over(&mut source, model.store.device(), precision, &mut report, |input| {
-        inference::features(model, input)
+        inference::features(model, input, stages)
     })?;
     let rate = total as f64 / began.elapsed().as_secs_f64();
     observers.message(&format!("features of {total} images computed once ({rate:.0} images/s)"))?;
-    Ok(outputs.values.f_to_device(Device::Cpu)?)
+    Ok(outputs.values)
 }
 
 /// The list comes last: what has no list is not there.
@@ -150,12 +190,13 @@ fn keep(folder: &Path, names: &[String], features: &Tensor) -> Result<()> {
     write_json(file.with_extension("json"), &names)
 }
 
-/// The name of the folder for features of exactly this backbone.
-fn name_of(model: &Classifier, precision: Precision) -> Result<String> {
-    let head = format!("{}.", model.backbone().head_path);
-    let weights = model.store.digest(|name| !name.starts_with(&head))?;
+/// The name of the folder for features of exactly these stages.
+fn name_of(model: &Classifier, stages: usize, precision: Precision) -> Result<String> {
+    let (backbone, head) = (model.backbone(), format!("{}.", model.backbone().head_path));
+    let later = |name: &str| name.starts_with(&head) || backbone.stages[stages..].iter().any(|stage| stage.owns(name));
+    let weights = model.store.digest(|name| !later(name))?;
     let preprocessing = serde_json::to_string(&model.spec.preprocessing).expect("plain data");
-    let about = format!("{weights} {preprocessing} {precision} {:?}", model.store.device());
+    let about = format!("{stages} {weights} {preprocessing} {precision} {:?}", model.store.device());
     Ok(hex(about)[..16].to_string())
 }
 
@@ -193,7 +234,8 @@ mod tests {
         let mut observers = Observers(vec![Box::new(Messages(heard.clone()))]);
         let mut features = |model: &Classifier, positions: &[usize]| {
             let loader = LoaderOptions { batch_size: 4, workers: 1, ..LoaderOptions::default() };
-            features_in(weights.path(), model, &set.subset(positions), loader, Precision::Fp32, &mut observers)
+            let stages = model.backbone().stages.len();
+            features_in(weights.path(), model, stages, &set.subset(positions), loader, Precision::Fp32, &mut observers)
         };
         let said = |start: &str| {
             let last = heard.lock().unwrap().last().cloned().unwrap_or_default();

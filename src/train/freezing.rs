@@ -195,10 +195,10 @@ impl Plan {
         store.entries().filter(fixed).map(|(name, _)| name.to_string()).collect()
     }
 
-    /// Whether no stage of the backbone ever learns or changes.
-    pub fn holds_backbone(&self, outline: &Outline) -> bool {
+    /// How many of the backbone's first stages never learn or change.
+    pub fn held_stages(&self, outline: &Outline) -> usize {
         let frozen = self.frozen(usize::MAX);
-        outline.backbone().all(|name| frozen.contains(name))
+        outline.stages.iter().take_while(|(_, names)| names.iter().all(|name| frozen.contains(name))).count()
     }
 
     /// Whether all batch-norm layers keep their statistics.
@@ -251,7 +251,7 @@ mod tests {
             assert!(plan.frozen(epoch).iter().eq(&frozen), "epoch {epoch}");
         }
         assert_eq!([0, 1, 2, 3].map(|epoch| plan.changes_at(epoch)), [false, true, true, false]);
-        assert!(!plan.holds_backbone(&outline) && plan.always_frozen(&store).is_empty());
+        assert!(plan.held_stages(&outline) == 0 && plan.always_frozen(&store).is_empty());
         Ok(())
     }
 
@@ -260,7 +260,9 @@ mod tests {
         let (outline, store) = network()?;
         let plan = freezing("first:1").plan(&outline, &store)?;
         assert_eq!(plan.always_frozen(&store), ["one.conv.weight", "one.norm.running_mean", "one.norm.weight"]);
-        assert!(freezing("all").plan(&outline, &store)?.holds_backbone(&outline));
+        for (selector, stages) in [("all", 2), ("first:1", 1), ("two", 0)] {
+            assert_eq!(freezing(selector).plan(&outline, &store)?.held_stages(&outline), stages, "{selector}");
+        }
         let held = |batch_norm| Freezing { batch_norm, ..freezing("none") }.plan(&outline, &store);
         let statistics = ["one.norm.running_mean", "two.norm.running_mean"];
         assert_eq!(held(NormPolicy::HoldStatistics)?.always_frozen(&store), statistics);

@@ -23,30 +23,32 @@ pub fn logits(model: &Classifier, input: &Input, train: bool) -> Result<Tensor> 
         Input::Images(images) => {
             model.forward(&normalise(images, &model.spec.preprocessing, model.store.device())?, train)
         }
-        Input::Features(features) => model.head().forward(features, train),
+        Input::Features { values, stages } => {
+            let backbone = model.backbone();
+            model.head().forward(&backbone.run(*stages..backbone.stages.len(), values, train)?, train)
+        }
     }
 }
 
-/// Features of one batch, as the head gets them.
+/// What the first `stages` stages make of one batch of images; after all of them, what the head gets.
 ///
 /// # Shapes
-/// → `[N, features]`, or `[N, features, H, W]` of a network whose features are a map
+/// → `[N, features]`, or `[N, C, H, W]` where they make a map
 ///
 /// # Errors
 /// What libtorch refuses.
-pub fn features(model: &Classifier, input: &Input) -> Result<Tensor> {
-    match input {
-        Input::Images(images) => {
-            model.backbone().forward(&normalise(images, &model.spec.preprocessing, model.store.device())?, false)
-        }
-        Input::Features(features) => Ok(features.shallow_clone()),
-    }
+pub fn features(model: &Classifier, input: &Input, stages: usize) -> Result<Tensor> {
+    let (begun, x) = match input {
+        Input::Images(images) => (0, normalise(images, &model.spec.preprocessing, model.store.device())?),
+        Input::Features { values, stages } => (*stages, values.shallow_clone()),
+    };
+    model.backbone().run(begun..stages, &x, false)
 }
 
 /// What a model makes of every image of a source, in the source's order, with the labels.
 #[derive(Debug)]
 pub struct Outputs {
-    /// `[N, classes]`, `[N, features]` or `[N, features, H, W]`, f32.
+    /// `[N, classes]`, `[N, features]` or `[N, C, H, W]`, f32.
     pub values: Tensor,
     /// `[N] i64` on the CPU.
     pub labels: Tensor,

@@ -20,7 +20,7 @@ mod sources;
 
 pub use checkpoint::{Checkpoint, Running, State};
 pub use ema::Ema;
-pub use feature_cache::feature_cache;
+pub use feature_cache::{cached_stages, feature_cache};
 pub use fit::{FitOptions, Fitted, Site, fit};
 pub use freezing::{Freezing, LrScale, NormPolicy, Plan, UnfreezeAt};
 pub use lr_find::RateCurve;
@@ -29,4 +29,4 @@ pub use optimizer::{Optimizer, OptimizerOptions, Rule};
 pub use precision::{GradientScaler, Precision};
 pub use profile::{Part, Profiler};
 pub use schedule::{Plateau, Progress, Schedule, Shape, range_test};
-pub use sources::{FeatureSource, ImageSource, Input, LabelledBatch, Source};
+pub use sources::{FeatureSource, Features, ImageSource, Input, LabelledBatch, Source};

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use super::objective::{Batch, BatchSource, Batches};
 use crate::data::{Augmentation, ImageSet, Labelled, Loader, LoaderOptions, Preprocessing, Sampler, Samples};
 use crate::{Error, Result};
+
+/// Features of at most so many bytes lie on the model's device as a whole.
+const SMALL: usize = 1 << 30;
 
 /// What a classifier trains on.
 #[derive(Debug)]
@@ -22,8 +25,13 @@ pub struct LabelledBatch {
 pub enum Input {
     /// `[N, H, W, 3] u8` on the CPU.
     Images(Tensor),
-    /// `[N, features] f32`, or `[N, features, H, W]` where they are a map, on the device of the model.
-    Features(Tensor),
+    /// What the backbone's first stages have made of images.
+    Features {
+        /// `[N, features] f32`, or `[N, C, H, W]` where they are a map, on the device of the model.
+        values: Tensor,
+        /// How many stages have run.
+        stages: usize,
+    },
 }
 
 impl Batch for LabelledBatch {
@@ -89,30 +97,58 @@ impl BatchSource for ImageSource {
     }
 }
 
+/// What the first stages of a backbone made of images, all of them.
+#[derive(Debug)]
+pub struct Features {
+    /// `[N, features]` or `[N, C, H, W]`, f32, on the CPU.
+    pub values: Tensor,
+    /// How many stages have run.
+    pub stages: usize,
+}
+
 /// Features of labelled images, held in memory.
 pub struct FeatureSource {
-    features: Tensor,
+    /// `[N, features]`, or `[N, H, W, C]`: a batch of rows then is a map with its channels innermost.
+    rows: Tensor,
+    stages: usize,
     labels: Vec<usize>,
     sampler: Sampler,
     batch_size: usize,
+    drop_last: bool,
+    device: Device,
 }
 
 impl FeatureSource {
-    /// # Shapes
-    /// `features: [N, F]` f32
+    /// Batches on `device`, where the features stay as a whole if they are small. `drop_last` leaves out a last batch that
+    /// is not full.
     ///
     /// # Errors
-    /// Another count of labels than of rows.
-    pub fn new(features: Tensor, labels: Vec<usize>, sampler: Sampler, batch_size: usize) -> Result<Self> {
-        if features.size()[0] as usize != labels.len() {
-            return Err(Error::Data(format!("{:?} features for {} labels", features.size(), labels.len())));
+    /// Another count of labels than of rows; what libtorch refuses.
+    pub fn new(
+        features: Features,
+        labels: Vec<usize>,
+        sampler: Sampler,
+        loader: LoaderOptions,
+        device: Device,
+    ) -> Result<Self> {
+        let Features { values, stages } = features;
+        if values.size()[0] as usize != labels.len() {
+            return Err(Error::Data(format!("{:?} features for {} labels", values.size(), labels.len())));
         }
-        Ok(Self { features, labels, sampler, batch_size })
+        let rows = match values.dim() {
+            4 => values.f_permute([0, 2, 3, 1])?.f_contiguous()?,
+            _ => values,
+        };
+        let small = rows.numel() * 4 <= SMALL;
+        let rows = if small { rows.f_to_device(device)? } else { rows };
+        let LoaderOptions { batch_size, drop_last, .. } = loader;
+        Ok(Self { rows, stages, labels, sampler, batch_size, drop_last, device })
     }
 
-    /// All features with their labels.
-    pub fn all(&self) -> (&Tensor, Tensor) {
-        (&self.features, label_tensor(self.labels.iter().copied()))
+    /// All features with their labels, if they are vectors and what so many stages make.
+    pub fn vectors_after(&self, stages: usize) -> Option<(&Tensor, Tensor)> {
+        let are = self.stages == stages && self.rows.dim() == 2;
+        are.then(|| (&self.rows, label_tensor(self.labels.iter().copied())))
     }
 }
 
@@ -124,17 +160,22 @@ impl BatchSource for FeatureSource {
     type Batch = LabelledBatch;
 
     fn steps(&self) -> usize {
-        self.labels.len().div_ceil(self.batch_size)
+        let images = self.labels.len();
+        if self.drop_last { images / self.batch_size } else { images.div_ceil(self.batch_size) }
     }
 
     fn epoch(&mut self, epoch: usize, first: usize) -> Result<Batches<'_, LabelledBatch>> {
         let order = self.sampler.order(epoch as u64, &self.labels);
-        let batches: Vec<Vec<usize>> = order.chunks(self.batch_size).skip(first).map(<[usize]>::to_vec).collect();
+        let batches: Vec<Vec<usize>> =
+            order.chunks(self.batch_size).take(self.steps()).skip(first).map(<[usize]>::to_vec).collect();
         Ok(Box::new(batches.into_iter().map(|positions| {
-            let index = label_tensor(positions.iter().copied()).f_to_device(self.features.device())?;
-            let features = self.features.f_index_select(0, &index)?;
+            let index = label_tensor(positions.iter().copied()).f_to_device(self.rows.device())?;
+            let mut values = self.rows.f_index_select(0, &index)?.f_to_device(self.device)?;
+            if values.dim() == 4 {
+                values = values.f_permute([0, 3, 1, 2])?;
+            }
             let labels = label_tensor(positions.iter().map(|&position| self.labels[position]));
-            Ok(LabelledBatch { input: Input::Features(features), labels })
+            Ok(LabelledBatch { input: Input::Features { values, stages: self.stages }, labels })
         })))
     }
 }
@@ -143,7 +184,7 @@ impl BatchSource for FeatureSource {
 pub enum Source {
     /// Images.
     Images(ImageSource),
-    /// Features that a frozen backbone made once.
+    /// What frozen stages made once.
     Features(FeatureSource),
 }
 
@@ -174,8 +215,10 @@ mod tests {
     /// First features and labels of the batches of an epoch.
     fn batches(source: &mut FeatureSource, epoch: usize, first: usize) -> Result<Vec<(Vec<f32>, Vec<i64>)>> {
         let read = |batch: Result<LabelledBatch>| {
-            let LabelledBatch { input: Input::Features(features), labels } = batch? else { unreachable!("features") };
-            Ok((Vec::try_from(features.select(1, 0))?, Vec::try_from(labels)?))
+            let LabelledBatch { input: Input::Features { values, stages: 3 }, labels } = batch? else {
+                unreachable!("features of three stages")
+            };
+            Ok((Vec::try_from(values.select(1, 0))?, Vec::try_from(labels)?))
         };
         source.epoch(epoch, first)?.map(read).collect()
     }
@@ -184,14 +227,20 @@ mod tests {
     fn features_keep_their_labels_in_any_order() -> Result<()> {
         let features = Tensor::from_slice2(&[[0f32, 9.0], [1.0, 9.0], [2.0, 9.0], [3.0, 9.0], [4.0, 9.0]]);
         let labels = vec![0, 10, 20, 30, 40];
-        let source = |sampler| FeatureSource::new(features.shallow_clone(), labels.clone(), sampler, 2);
-        let mut sequential = source(Sampler::Sequential)?;
+        let source = |sampler, drop_last| {
+            let features = Features { values: features.shallow_clone(), stages: 3 };
+            let loader = LoaderOptions { batch_size: 2, drop_last, ..LoaderOptions::default() };
+            FeatureSource::new(features, labels.clone(), sampler, loader, Device::Cpu)
+        };
+        let mut sequential = source(Sampler::Sequential, false)?;
         assert_eq!(sequential.steps(), 3);
         let all = batches(&mut sequential, 0, 0)?;
         let expected = [(vec![0.0, 1.0], vec![0, 10]), (vec![2.0, 3.0], vec![20, 30]), (vec![4.0], vec![40])];
         assert_eq!(all, expected);
         assert_eq!(batches(&mut sequential, 0, 2)?, expected[2..]);
-        let mut shuffled = source(Sampler::Shuffled { seed: 1 })?;
+        let mut full = source(Sampler::Sequential, true)?;
+        assert_eq!((full.steps(), batches(&mut full, 0, 0)?.as_slice()), (2, &expected[..2]));
+        let mut shuffled = source(Sampler::Shuffled { seed: 1 }, false)?;
         let epochs = [0, 1].map(|epoch| batches(&mut shuffled, epoch, 0).unwrap());
         assert_ne!(epochs[0], epochs[1]);
         for (value, label) in epochs.concat().into_iter().flat_map(|(values, labels)| values.into_iter().zip(labels)) {
@@ -199,7 +248,21 @@ mod tests {
         }
         // going on in the middle of an epoch gives the rest of the same order
         assert_eq!(batches(&mut shuffled, 1, 1)?, epochs[1][1..]);
-        assert!(FeatureSource::new(features, vec![0], Sampler::Sequential, 2).is_err());
+        let features = Features { values: features.shallow_clone(), stages: 3 };
+        let loader = LoaderOptions::default();
+        assert!(FeatureSource::new(features, vec![0], Sampler::Sequential, loader, Device::Cpu).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn batches_of_maps_have_their_channels_innermost() -> Result<()> {
+        let values = Tensor::arange(2 * 3 * 4 * 5, (tch::Kind::Float, Device::Cpu)).view([2, 3, 4, 5]);
+        let features = Features { values: values.shallow_clone(), stages: 1 };
+        let loader = LoaderOptions::default();
+        let mut source = FeatureSource::new(features, vec![0, 1], Sampler::Sequential, loader, Device::Cpu)?;
+        let batch = source.epoch(0, 0)?.next().expect("a batch")?;
+        let Input::Features { values: batch, .. } = batch.input else { unreachable!("features") };
+        assert!(crate::native::is_channels_last(&batch)? && batch == values);
         Ok(())
     }
 

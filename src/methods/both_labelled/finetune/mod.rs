@@ -33,7 +33,7 @@ pub use objective::Finetune;
 pub use outcome::Outcome;
 
 use crate::data::{
-    Augmentation, ClassCounts, ImageSet, LoaderOptions, Mix, OpenOptions, Sampler, Splits, open_data_observed,
+    Augmentation, ClassCounts, ImageSet, Labelled, LoaderOptions, Mix, OpenOptions, Sampler, Splits, open_data_observed,
 };
 use crate::loss::{CrossEntropy, balancing_weights};
 use crate::methods::options::{Balance, DataOptions, MachineOptions, ModelOptions};
@@ -42,7 +42,8 @@ use crate::report::RunDir;
 use crate::report::plot::{Chart, Marker, Series, curves, save_png};
 use crate::train::observe::{Event, Finished, Observer, Observers};
 use crate::train::{
-    FeatureSource, FitOptions, Freezing, ImageSource, Plan, RateCurve, Site, Source, feature_cache, fit, lr_find,
+    FeatureSource, FitOptions, Freezing, ImageSource, Plan, RateCurve, Site, Source, cached_stages, feature_cache, fit,
+    lr_find,
 };
 use crate::{Error, Result};
 
@@ -203,7 +204,8 @@ fn open(options: &FinetuneOptions, observers: &mut Observers) -> Result<Splits> 
     Ok(splits)
 }
 
-/// Batches to train on and batches to validate with: images, or features where nothing before the head ever changes.
+/// Batches to train on and batches to validate with: images, or what the first stages make of them where these never
+/// change, and the images do not either.
 fn sources(
     options: &FinetuneOptions,
     splits: &Splits,
@@ -218,37 +220,55 @@ fn sources(
         _ => Sampler::Shuffled { seed },
     };
     let preprocessing = &model.spec.preprocessing;
-    let validation = ImageSource::evaluation(&splits.val, preprocessing, loader)?;
-    if !(options.augmentation.is_off() && plan.holds_backbone(&model.outline())) {
-        let augmentation = &options.augmentation;
-        // A last batch of a single image has no variance for batch norm to divide by.
-        let drop_last = splits.train.len() % batch_size == 1 && splits.train.len() > 1;
-        let loader = LoaderOptions { drop_last, ..loader };
-        let training = ImageSource::training(&splits.train, preprocessing, augmentation, sampler, seed, loader)?;
-        let bound = training.memory_bound() + validation.memory_bound();
-        observers.message(&format!("decoded images take at most {} MB at a time", bound / 1_000_000))?;
-        return Ok((Source::Images(training), Source::Images(validation)));
-    }
-    let mut cached = |set, sampler| -> Result<Source> {
-        let features = feature_cache(model, set, loader, options.fit.precision, observers)?;
-        Ok(Source::Features(FeatureSource::new(features, set.labels(), sampler, batch_size)?))
+    let (train, val) = (&splits.train, &splits.val);
+    let repeats = options.augmentation.is_off();
+    let images = val.len() + if repeats { train.len() } else { 0 };
+    let held = plan.held_stages(&model.outline());
+    let stages = cached_stages(model, held, images, observers)?;
+    // A last batch of a single image has no variance for a batch norm that learns to divide by.
+    let drop_last = train.len() % batch_size == 1 && train.len() > 1 && held < model.backbone().stages.len();
+    let for_training = LoaderOptions { drop_last, ..loader };
+    let mut bound = 0;
+    let mut cached = |set: &Labelled, sampler, loader| -> Result<Source> {
+        let features = feature_cache(model, stages, set, loader, options.fit.precision, observers)?;
+        let device = model.store.device();
+        Ok(Source::Features(FeatureSource::new(features, set.labels(), sampler, loader, device)?))
     };
-    Ok((cached(&splits.train, sampler)?, cached(&splits.val, Sampler::Sequential)?))
+    let training = if stages > 0 && repeats {
+        cached(train, sampler, for_training)?
+    } else {
+        let augmentation = &options.augmentation;
+        let source = ImageSource::training(train, preprocessing, augmentation, sampler, seed, for_training)?;
+        bound += source.memory_bound();
+        Source::Images(source)
+    };
+    let validation = if stages > 0 {
+        cached(val, Sampler::Sequential, loader)?
+    } else {
+        let source = ImageSource::evaluation(val, preprocessing, loader)?;
+        bound += source.memory_bound();
+        Source::Images(source)
+    };
+    if bound > 0 {
+        observers.message(&format!("decoded images take at most {} MB at a time", bound / 1_000_000))?;
+    }
+    Ok((training, validation))
 }
 
 /// Sets the prototypes from the training images as evaluation sees them.
 fn imprint(model: &Classifier, options: &FinetuneOptions, splits: &Splits, source: &Source) -> Result<()> {
     use crate::train::inference;
     let device = model.store.device();
-    if let Source::Features(features) = source {
-        let (features, labels) = features.all();
-        return model.head().imprint(features, &labels.f_to_device(device)?);
+    if let Source::Features(features) = source
+        && let Some((features, labels)) = features.vectors_after(model.backbone().stages.len())
+    {
+        return model.head().imprint(&features.f_to_device(device)?, &labels.f_to_device(device)?);
     }
     let MachineOptions { batch_size, workers, .. } = options.machine;
     let loader = LoaderOptions { batch_size, workers, ..LoaderOptions::default() };
     let mut images = ImageSource::evaluation(&splits.train, &model.spec.preprocessing, loader)?;
     let outputs = inference::over(&mut images, device, options.fit.precision, &mut |_| {}, |input| {
-        inference::features(model, input)
+        inference::features(model, input, model.backbone().stages.len())
     })?;
     model.head().imprint(&outputs.values, &outputs.labels.f_to_device(device)?)
 }
