@@ -1,6 +1,7 @@
 //! The command line: one file per command. Words become validated options, the library does the work, and what it
 //! found becomes a table or JSON.
 
+pub mod bench;
 pub mod demo;
 pub mod doctor;
 pub mod evaluate;
@@ -46,6 +47,8 @@ pub enum Command {
     Models(models::ModelsArgs),
     /// From scratch, frozen and fine-tuned side by side, on images that come with regraft
     Demo(demo::DemoArgs),
+    /// Measure training, reading and starting, beside Python on the same work
+    Bench(Box<bench::BenchArgs>),
     /// Check this installation and this machine
     Doctor(doctor::DoctorArgs),
 }
@@ -66,6 +69,7 @@ pub fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         Command::Inspect(args) => inspect::run(args),
         Command::Models(args) => models::run(&args),
         Command::Demo(args) => demo::run(args),
+        Command::Bench(args) => bench::run(*args),
         Command::Doctor(args) => doctor::run(args),
     }
 }

@@ -59,6 +59,8 @@ pub struct Chart {
     pub y_label: String,
     /// Whether the x axis is logarithmic; points whose x is not positive are left out.
     pub log_x: bool,
+    /// Whether the y axis is logarithmic; points whose y is not positive are left out.
+    pub log_y: bool,
     /// Which y are shown.
     pub y_range: Range,
     /// The lines.
@@ -109,7 +111,7 @@ fn draw(canvas: &mut Canvas, chart: &Chart, x0: f64, width: f64, height: f64) ->
         Range::Fit => {
             let bands = chart.series.iter().flat_map(|s| s.points.iter().zip(&s.band));
             let bands = bands.flat_map(|((_, y), band)| [y - band, y + band]);
-            range_of(points().map(|p| p.1).chain(bands), false, 0.05)
+            range_of(points().map(|p| p.1).chain(bands), chart.log_y, 0.05)
         }
     };
     // first what is above and beside the plot, whose size decides the plot's
@@ -123,7 +125,7 @@ fn draw(canvas: &mut Canvas, chart: &Chart, x0: f64, width: f64, height: f64) ->
     )?;
     let top = legend(canvas, chart, x0, width, PAD + 52.0)? + 14.0;
     let bottom = height - PAD - 84.0;
-    let mut y = Axis { range: y_range, pixels: (bottom, top), log: false, whole: false };
+    let mut y = Axis { range: y_range, pixels: (bottom, top), log: chart.log_y, whole: false };
     // a unit axis ends in round numbers, so the lines at its ends get room to be seen whole
     if chart.y_range == Range::Unit {
         y.pixels = (bottom - 4.0, top + 4.0);
@@ -203,13 +205,13 @@ fn legend(canvas: &mut Canvas, chart: &Chart, x0: f64, width: f64, y: f64) -> Re
 }
 
 /// Runs of points without a gap, each with its half band width.
-fn runs(series: &Series, x: &Axis) -> Vec<Vec<(f64, f64, f64)>> {
+fn runs(series: &Series, x: &Axis, y: &Axis) -> Vec<Vec<(f64, f64, f64)>> {
     let log = x.log;
     let all = series.points.iter().enumerate();
     let all = all.map(move |(index, &(x, y))| (x, y, series.band.get(index).copied().unwrap_or(0.0)));
     let mut runs: Vec<Vec<_>> = vec![Vec::new()];
     for point in all.filter(|point| point.0.is_finite() && (!log || point.0 > 0.0)) {
-        match (point.1.is_finite(), runs.last_mut()) {
+        match (point.1.is_finite() && (!y.log || point.1 > 0.0), runs.last_mut()) {
             (true, Some(run)) => run.push(point),
             _ => runs.push(Vec::new()),
         }
@@ -223,7 +225,7 @@ fn band(canvas: &mut Canvas, series: &Series, x: &Axis, y: &Axis, colour: RGBCol
         return Ok(());
     }
     let inside = |value: f64| y.at(value.clamp(y.range.0, y.range.1));
-    for run in runs(series, x) {
+    for run in runs(series, x, y) {
         let finite = |half: f64| if half.is_finite() { half } else { 0.0 };
         let upper = run.iter().map(|&(at, mean, half)| (x.at(at), inside(mean + finite(half))));
         let lower = run.iter().rev().map(|&(at, mean, half)| (x.at(at), inside(mean - finite(half))));
@@ -241,7 +243,7 @@ fn line(canvas: &mut Canvas, series: &Series, x: &Axis, y: &Axis, index: usize) 
     let (colour, dashed) = (colour(index), is_dashed(series, index));
     let few = series.points.len() <= DOTS;
     let visible = |value: f64| (y.range.0..=y.range.1).contains(&value);
-    for run in runs(series, x) {
+    for run in runs(series, x, y) {
         for piece in inside(&run, y.range) {
             let path: Vec<_> = piece.iter().map(|&(at, value)| (x.at(at), y.at(value))).collect();
             if dashed {
@@ -319,7 +321,7 @@ mod tests {
     #[test]
     fn a_value_that_is_no_number_leaves_a_gap() {
         let axis = Axis { range: (0.0, 1.0), pixels: (0.0, 1.0), log: false, whole: false };
-        let runs = runs(&series("a", &[1.0, f64::NAN, f64::NAN, 2.0, 3.0]), &axis);
+        let runs = runs(&series("a", &[1.0, f64::NAN, f64::NAN, 2.0, 3.0]), &axis, &axis);
         assert_eq!(runs.iter().map(Vec::len).collect::<Vec<_>>(), [1, 2]);
     }
 
