@@ -24,8 +24,7 @@ fn main() {
     compile_kernels();
 
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
-    // libtorch.so needs libtorch_cuda.so where there is one; without this the linker drops both, and CUDA with them.
-    println!("cargo:rustc-link-arg=-Wl,--push-state,--no-as-needed,-ltorch,--pop-state");
+    // libtorch_cuda.so is not linked: `train::cuda` loads it on a machine with an NVIDIA driver.
     println!("cargo:rustc-link-search=native={}", lib.display());
     println!("cargo:rustc-env=REGRAFT_LIBTORCH_VERSION={}", version.as_deref().unwrap_or("unknown"));
     println!("cargo:rerun-if-changed=build.rs");

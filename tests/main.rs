@@ -1,7 +1,9 @@
 //! One module per promise that a user relies on.
 
 mod bad_input;
+mod bench;
 mod closed_pipe;
+mod cuda;
 mod demo;
 mod exact_resume;
 mod finetune;

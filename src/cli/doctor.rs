@@ -52,9 +52,7 @@ pub fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
 struct Cuda {
     /// `libtorch_cuda.so` lies in libtorch's folder; `None` if that is unknown.
     built: Option<bool>,
-    /// It is among this program's libraries.
-    linked: bool,
-    /// libtorch has found it.
+    /// libtorch has it: it is loaded where there is a driver.
     loaded: bool,
     /// A device can be used.
     usable: bool,
@@ -118,7 +116,6 @@ impl Report {
         let usable = state.devices > 0;
         let cuda = Cuda {
             built: state.built,
-            linked: state.linked,
             loaded: state.loaded,
             usable,
             devices: state.devices,
@@ -191,13 +188,8 @@ impl Report {
                 format!("{} ({library})", version.as_deref().unwrap_or("version unknown"))
             }
         };
-        let mut rows = vec![
-            ("built", built),
-            ("linked", yes_no(c.linked).into()),
-            ("loaded", yes_no(c.loaded).into()),
-            ("usable", usable),
-            ("driver", driver),
-        ];
+        let mut rows =
+            vec![("built", built), ("loaded", yes_no(c.loaded).into()), ("usable", usable), ("driver", driver)];
         rows.extend(c.gpus.iter().map(|name| ("GPU", name.clone())));
         rows
     }

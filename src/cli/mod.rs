@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Parser, Subcommand};
 
-use crate::train::memory;
+use crate::train::{cuda, memory};
 
 /// Transfer learning on libtorch: graft what a network learned on one task onto another.
 #[derive(Debug, Parser)]
@@ -58,6 +58,8 @@ pub enum Command {
 /// # Errors
 /// What the command ends in; see [`crate::Error::exit_code`].
 pub fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    // before anything is asked of libtorch; who needs CUDA hears of a failure when a device is chosen
+    let _loaded = cuda::load();
     memory::pool_memory()?;
     match cli.command {
         Command::Finetune(args) => {

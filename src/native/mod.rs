@@ -103,6 +103,21 @@ fn index(device: Device) -> c_int {
     }
 }
 
+/// Loads a shared library for the rest of the process, and lets those that come after it use its symbols.
+///
+/// # Errors
+/// What the system's loader says, in one line.
+pub fn load_library(path: &Path) -> std::result::Result<(), String> {
+    let path = c_path(path).map_err(|error| error.to_string())?;
+    if !unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) }.is_null() {
+        return Ok(());
+    }
+    let said = unsafe { libc::dlerror() };
+    let said =
+        if said.is_null() { "no reason given".into() } else { unsafe { CStr::from_ptr(said) }.to_string_lossy() };
+    Err(said.lines().next().unwrap_or_default().to_string())
+}
+
 /// How libtorch was built, its thread settings and the processor capability it uses, as libtorch words them.
 pub fn build_report() -> String {
     unsafe { CStr::from_ptr(regraft_build_report()) }.to_string_lossy().into_owned()

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use crate::native;
 
 /// What has to be true before a network can run on a CUDA device, in the order in which it becomes true.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CudaState {
     /// libtorch's folder holds `libtorch_cuda.so`; `None` where the loaded libraries cannot be listed.
     pub built: Option<bool>,
-    /// `libtorch_cuda.so` is among this program's libraries.
-    pub linked: bool,
-    /// libtorch has found its CUDA part.
+    /// Why `libtorch_cuda.so` could not be loaded.
+    pub failure: Option<String>,
+    /// libtorch has its CUDA part.
     pub loaded: bool,
     /// The kernel's side of the NVIDIA driver is there: `/dev/nvidiactl`.
     pub device_nodes: bool,
@@ -34,15 +37,17 @@ pub struct Obstacle {
 impl CudaState {
     /// Looks at this process and this machine.
     pub fn probe() -> Self {
+        let failure = load().err();
         let libraries = loaded_libraries();
-        let built = libtorch_folder(&libraries).map(|folder| folder.join("lib/libtorch_cuda.so").exists());
-        let loaded = tch::utils::has_cudart();
+        let built = library(&libraries).map(|library| library.exists());
+        // libtorch remembers the first answer to this for good, so it is not asked before the library is there
+        let loaded = find(&libraries, LIBRARY).is_some() && tch::utils::has_cudart();
         let devices = if loaded && tch::Cuda::is_available() { tch::Cuda::device_count().max(0) as usize } else { 0 };
         Self {
             built,
-            linked: find(&libraries, "libtorch_cuda.so").is_some(),
+            failure,
             loaded,
-            device_nodes: Path::new("/dev/nvidiactl").exists() || Path::new("/dev/dxg").exists(),
+            device_nodes: has_device_nodes(),
             driver_library: find_driver_library(&libraries),
             visible: std::env::var("CUDA_VISIBLE_DEVICES").ok(),
             devices,
@@ -54,16 +59,15 @@ impl CudaState {
         let says = |what: &str, mend: &str| Some(Obstacle { what: what.into(), mend: mend.into() });
         if self.devices > 0 {
             None
-        } else if !self.loaded && self.built == Some(false) {
+        } else if self.built == Some(false) {
             says(
                 "this libtorch was built without CUDA",
                 "unset LIBTORCH and run `make setup`, or export LIBTORCH=/path/to/a/libtorch-2.11.0 built with CUDA, and build again",
             )
-        } else if !self.loaded {
+        } else if let Some(failure) = &self.failure {
             says(
-                "libtorch_cuda is not loaded, so the linker left it out of this program",
-                "let the build.rs of the crate that makes the program print \
-                 `cargo:rustc-link-arg=-Wl,--push-state,--no-as-needed,-ltorch,--pop-state`, as regraft's own does, and build again",
+                &format!("libtorch's CUDA part cannot be loaded: {failure}"),
+                "run `make setup` again, or export LIBTORCH=/path/to/a/libtorch-2.11.0 that is whole, and build again",
             )
         } else if !self.device_nodes && self.driver_library.is_none() {
             says(
@@ -74,6 +78,11 @@ impl CudaState {
             says(
                 "the NVIDIA driver is installed but shows no device: there is no /dev/nvidiactl",
                 "run `nvidia-smi`; load the kernel module (`modprobe nvidia`), or start the container with `--gpus all`",
+            )
+        } else if !self.loaded {
+            says(
+                "libtorch was used before its CUDA part was loaded",
+                "let the program call `regraft::train::cuda::load()` first",
             )
         } else if self.driver_library.is_none() {
             says(
@@ -93,6 +102,38 @@ impl CudaState {
             )
         }
     }
+}
+
+const LIBRARY: &str = "libtorch_cuda.so";
+
+/// Loads libtorch's CUDA part, if this machine has an NVIDIA driver and libtorch such a part; once for the process.
+///
+/// It is not linked, because loading it takes longer than everything else in a short command, and a third of a gigabyte.
+/// Call it before anything else is asked of libtorch, which looks for CUDA only once; [`CudaState::probe`] calls it too.
+///
+/// # Errors
+/// What the system says about the library, in one line.
+pub fn load() -> Result<(), String> {
+    static LOADED: OnceLock<Result<(), String>> = OnceLock::new();
+    LOADED
+        .get_or_init(|| {
+            let libraries = loaded_libraries();
+            let driver = has_device_nodes() || find_driver_library(&libraries).is_some();
+            match library(&libraries).filter(|library| library.exists()) {
+                Some(library) if driver => native::load_library(&library),
+                _ => Ok(()),
+            }
+        })
+        .clone()
+}
+
+/// Where libtorch's CUDA part is, if there is one.
+fn library(libraries: &[PathBuf]) -> Option<PathBuf> {
+    Some(libtorch_folder(libraries)?.join("lib").join(LIBRARY))
+}
+
+fn has_device_nodes() -> bool {
+    Path::new("/dev/nvidiactl").exists() || Path::new("/dev/dxg").exists()
 }
 
 /// The files that are mapped into this process, sorted; empty where `/proc` does not exist.
@@ -161,7 +202,7 @@ mod tests {
     fn good() -> CudaState {
         CudaState {
             built: Some(true),
-            linked: true,
+            failure: None,
             loaded: true,
             device_nodes: true,
             driver_library: Some("/usr/lib/libcuda.so.1".into()),
@@ -200,6 +241,7 @@ mod tests {
         };
         let obstacles = [
             none(|s| (s.built, s.loaded) = (Some(false), false)),
+            none(|s| (s.failure, s.loaded) = (Some("no such symbol".into()), false)),
             none(|s| s.loaded = false),
             none(|s| (s.device_nodes, s.driver_library) = (false, None)),
             none(|s| s.device_nodes = false),
@@ -210,7 +252,7 @@ mod tests {
         let kinds: BTreeSet<_> = obstacles.iter().map(|obstacle| &obstacle.what).collect();
         assert_eq!(kinds.len(), obstacles.len());
         assert!(obstacles.iter().all(|o| !o.mend.contains('\n') && !o.what.contains('\n')));
-        assert_eq!(none(|s| s.visible = Some("-1".into())), obstacles[5]);
-        assert_eq!(none(|s| s.visible = Some("0".into())), obstacles[6]);
+        assert_eq!(none(|s| s.visible = Some("-1".into())), obstacles[6]);
+        assert_eq!(none(|s| s.visible = Some("0".into())), obstacles[7]);
     }
 }

@@ -126,7 +126,7 @@ mod tests {
     fn state(devices: usize) -> CudaState {
         CudaState {
             built: Some(true),
-            linked: true,
+            failure: None,
             loaded: true,
             device_nodes: false,
             driver_library: None,
