@@ -16,6 +16,7 @@
 //! use regraft::data::{ImageSet, SyntheticOptions, SyntheticSet};
 //! use regraft::methods::both_labelled::finetune::{self, FinetuneOptions};
 //! use regraft::report::RunDir;
+//! use regraft::train::batch_size::BatchSize;
 //! use regraft::train::device::DeviceChoice;
 //! use regraft::train::observe::Observers;
 //!
@@ -35,7 +36,7 @@
 //! options.model.from_scratch = true; // leave this out to start from published weights
 //! options.model.preprocessing.image_size = Some(32);
 //! options.fit.epochs = Some(1);
-//! options.machine.batch_size = 4;
+//! options.machine.batch_size = BatchSize::Fixed(4);
 //! options.machine.device = DeviceChoice::Cpu;
 //!
 //! let run = RunDir::create(folder.path().join("run"), false)?;

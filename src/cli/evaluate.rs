@@ -45,7 +45,7 @@ pub fn run(args: EvaluateArgs) -> anyhow::Result<ExitCode> {
     let device = args.forward.device()?;
     let model = Classifier::open(&args.model, device, &args.preprocessing)?;
     let images = open_for_evaluation(&args.data, &model.spec.classes)?;
-    let loader = LoaderOptions { batch_size: args.forward.batch_size, ..LoaderOptions::default() };
+    let loader = LoaderOptions { batch_size: args.forward.batch_size, device, ..LoaderOptions::default() };
     let mut source = ImageSource::evaluation(&images, &model.spec.preprocessing, loader)?;
     let bar = output::bar("images", crate::data::ImageSet::len(&images), args.json);
     let outputs = inference::over(&mut source, device, args.forward.precision, &mut |n| bar.inc(n as u64), |input| {

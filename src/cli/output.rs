@@ -50,12 +50,13 @@ pub(super) fn outcome(outcome: &Outcome, run: &RunDir, as_json: bool) -> anyhow:
     }
     let folder = run.path().display();
     print(&format!(
-        "{}\n\n{} in {} ({}); everything is in {folder}\n  curves     tensorboard --logdir {}\n  plots      {}\n  \
+        "{}\n\n{} in {} ({}{}); everything is in {folder}\n  curves     tensorboard --logdir {}\n  plots      {}\n  \
          use it     regraft predict --model {folder} IMAGE\n",
         evaluation_table(&outcome.evaluation),
         format::percent(outcome.evaluation.accuracy),
         format::seconds(outcome.result.seconds),
         format::rate(outcome.result.images_per_second, "images"),
+        outcome.result.peak_memory_bytes.map_or(String::new(), |bytes| format!(", {} of memory", format::bytes(bytes))),
         run.path().parent().unwrap_or(Path::new(".")).display(),
         run.plots().display(),
     ))

@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::{Draw, SampleSource};
 use crate::{Error, Result};
@@ -32,11 +32,13 @@ pub struct LoaderOptions {
     pub prefetch_batches: usize,
     /// Whether to leave out a last batch that is not full.
     pub drop_last: bool,
+    /// Where the batches will be used: for CUDA they are made in memory that the device reads by itself.
+    pub device: Device,
 }
 
 impl Default for LoaderOptions {
     fn default() -> Self {
-        Self { batch_size: 32, workers: 0, prefetch_batches: 2, drop_last: false }
+        Self { batch_size: 32, workers: 0, prefetch_batches: 2, drop_last: false, device: Device::Cpu }
     }
 }
 
@@ -196,7 +198,8 @@ impl Epoch<'_> {
 
     fn submit(&mut self) -> Result<()> {
         let span = self.span(self.next_batch);
-        let batch = Arc::new(Batch::new(span.len(), self.loader.source.side(), self.cancelled.clone())?);
+        let device = self.loader.options.device;
+        let batch = Arc::new(Batch::new(span.len(), self.loader.source.side(), device, self.cancelled.clone())?);
         for (position, at) in span.enumerate() {
             let draw = Draw { index: self.order[at], epoch: self.epoch, repeat: self.repeats[at] };
             let job = Job { draw, position, batch: batch.clone() };

@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use tch::{Kind, Tensor};
 
 use super::Augmentation;
-use crate::{Error, Result};
+use crate::{Error, Result, native};
 
 /// Which of the two is done, and how strongly.
 #[derive(Debug, Clone, Copy)]
@@ -65,7 +65,7 @@ impl Mix {
         };
         let mut partners: Vec<i64> = (0..batch).collect();
         partners.shuffle(rng);
-        let partners = Tensor::f_from_slice(&partners)?.f_to_device(images.device())?;
+        let partners = native::send(&Tensor::f_from_slice(&partners)?, images.device())?;
         // Rows of pixels are gathered as they lie in memory, so that channels-last images stay so.
         let others = images.f_permute([0, 2, 3, 1])?.f_index_select(0, &partners)?.f_permute([0, 3, 1, 2])?;
         let cut = match (self.mixup, self.cutmix) {

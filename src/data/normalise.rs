@@ -3,7 +3,7 @@
 use tch::{Device, Kind, Tensor};
 
 use super::Preprocessing;
-use crate::{Error, Result};
+use crate::{Error, Result, native};
 
 /// Moves 8-bit images to `device` and normalises them there: (x/255 − mean)/std, as one multiplication and one addition.
 /// The pixels stay in the order in which they lie in memory, so what comes out is channels-last.
@@ -25,11 +25,11 @@ pub fn normalise(images: &Tensor, preprocessing: &Preprocessing, device: Device)
     let row = |of: fn(f32, f32) -> f64| {
         let channels: Vec<f32> =
             preprocessing.mean.iter().zip(preprocessing.std).map(|(&mean, std)| of(mean, std) as f32).collect();
-        Tensor::f_from_slice(&channels.repeat(width as usize))?.f_to_device(device)
+        native::send(&Tensor::f_from_slice(&channels.repeat(width as usize))?, device)
     };
     let scale = row(|_, std| 1.0 / (255.0 * f64::from(std)))?;
     let shift = row(|mean, std| -f64::from(mean) / f64::from(std))?;
-    let mut x = images.f_to_device(device)?.f_to_kind(Kind::Float)?.f_view([batch * height, width * 3])?;
+    let mut x = native::send(images, device)?.f_to_kind(Kind::Float)?.f_view([batch * height, width * 3])?;
     let x = x.f_mul_(&scale)?.f_add_(&shift)?;
     Ok(x.f_view([batch, height, width, 3])?.f_permute([0, 3, 1, 2])?)
 }

@@ -4,11 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
+use tch::Device;
 
 use crate::data::PreprocessingOptions;
 use crate::models::names::Rule;
 use crate::models::{HeadChoice, Selector};
+use crate::train::batch_size::BatchSize;
 use crate::train::device::DeviceChoice;
+use crate::{Result, native};
 
 /// Which images.
 #[derive(Debug, Clone, PartialEq, Args, Serialize, Deserialize)]
@@ -89,9 +92,9 @@ pub enum Balance {
 /// Where and how the work is done.
 #[derive(Debug, Clone, PartialEq, Args, Serialize, Deserialize)]
 pub struct MachineOptions {
-    /// Images in a batch
-    #[arg(long, value_name = "IMAGES", default_value_t = 32, help_heading = "Optimisation")]
-    pub batch_size: usize,
+    /// Images in a batch: a number, or auto for as many as memory allows (at most 64 on the CPU, 512 on CUDA)
+    #[arg(long, value_name = "IMAGES|auto", default_value = "32", help_heading = "Optimisation")]
+    pub batch_size: BatchSize,
     /// Fixes every random choice; on the CPU the same seed gives the same bytes
     #[arg(long, value_name = "NUMBER", default_value_t = 0, help_heading = "Run")]
     pub seed: u64,
@@ -104,6 +107,18 @@ pub struct MachineOptions {
     /// Whether pixels of all channels lie side by side in memory, which most convolutions like
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     pub channels_last: bool,
+    /// Whether CUDA may compute products of f32 in TF32, which has 10 bits after the point
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    #[serde(default = "yes")]
+    pub tf32: bool,
+    /// Takes CUDA kernels that give the same bits every time, and does not try out which are fastest
+    #[arg(long)]
+    #[serde(default)]
+    pub deterministic: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl DataOptions {
@@ -162,8 +177,23 @@ impl ModelOptions {
 impl MachineOptions {
     /// Appends a line for everything that makes no sense.
     pub fn faults(&self, faults: &mut Vec<String>) {
-        if self.batch_size == 0 {
+        if self.batch_size == BatchSize::Fixed(0) {
             faults.push("--batch-size must be at least 1".into());
         }
+    }
+
+    /// The device, with libtorch set as the options say.
+    ///
+    /// # Errors
+    /// A device that cannot be had.
+    pub fn device(&self) -> Result<Device> {
+        let device = self.device.resolve()?;
+        native::set_deterministic(self.deterministic)?;
+        if device.is_cuda() {
+            native::set_tf32(self.tf32)?;
+            // batches have one shape, so the fastest kernels are worth looking for
+            tch::Cuda::cudnn_set_benchmark(!self.deterministic);
+        }
+        Ok(device)
     }
 }

@@ -71,10 +71,22 @@ int regraft_set_tf32(int on) {
   });
 }
 
-int regraft_peak_memory(int device, int64_t* bytes) {
+// Bytes that tensors take on a CUDA device, now and at the most since the last call with `reset`.
+int regraft_device_taken(int device, int reset, int64_t* now, int64_t* peak) {
   return regraft::guarded([&] {
-    auto stats = at::accelerator::getDeviceStats(static_cast<c10::DeviceIndex>(device));
-    *bytes = stats.allocated_bytes[static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE)].peak;
+    auto index = static_cast<c10::DeviceIndex>(device);
+    if (reset) at::accelerator::resetPeakStats(index);
+    auto stats = at::accelerator::getDeviceStats(index);
+    const auto& allocated = stats.allocated_bytes[static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE)];
+    *now = allocated.current;
+    *peak = allocated.peak;
+  });
+}
+
+// Bytes that are free on a CUDA device.
+int regraft_device_free(int device, int64_t* bytes) {
+  return regraft::guarded([&] {
+    *bytes = static_cast<int64_t>(at::accelerator::getMemoryInfo(static_cast<c10::DeviceIndex>(device)).first);
   });
 }
 

@@ -8,6 +8,7 @@ mod memory;
 mod norm;
 mod profile;
 mod script;
+mod upload;
 
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::path::Path;
@@ -19,6 +20,7 @@ pub use memory::{filled, map, read_at, write_bytes};
 pub use norm::{Activation, NormState, norm};
 pub use profile::{Profile, Range, Recorded};
 pub use script::Script;
+pub use upload::{Upload, empty_pinned, send};
 
 use crate::error::without_backtrace;
 use crate::{Error, Result};
@@ -36,7 +38,9 @@ unsafe extern "C" {
     fn regraft_set_deterministic(on: c_int) -> c_int;
     fn regraft_set_tf32(on: c_int) -> c_int;
     fn regraft_pool_memory(bytes: i64) -> c_int;
-    fn regraft_peak_memory(device: c_int, bytes: *mut i64) -> c_int;
+    fn regraft_pool_taken(reset: c_int, now: *mut i64, peak: *mut i64) -> c_int;
+    fn regraft_device_taken(device: c_int, reset: c_int, now: *mut i64, peak: *mut i64) -> c_int;
+    fn regraft_device_free(device: c_int, bytes: *mut i64) -> c_int;
     fn regraft_fused_adamw(
         params: *const *const C_tensor,
         grads: *const *const C_tensor,
@@ -197,10 +201,36 @@ pub fn pool_memory(bytes: u64) -> Result<()> {
     check(unsafe { regraft_pool_memory(i64::try_from(bytes).unwrap_or(i64::MAX)) })
 }
 
-/// The most memory that tensors have taken on a CUDA device so far, in bytes.
-pub fn peak_memory(cuda: usize) -> Result<u64> {
+/// Bytes that tensors take on a device: now, and at the most since the last call with `reset`. On the CPU those that the
+/// [pool](pool_memory) has given.
+fn taken(device: Device, reset: bool) -> Result<(u64, u64)> {
+    let (mut now, mut peak) = (0, 0);
+    check(match device {
+        Device::Cuda(index) => unsafe { regraft_device_taken(index as c_int, reset.into(), &mut now, &mut peak) },
+        _ => unsafe { regraft_pool_taken(reset.into(), &mut now, &mut peak) },
+    })?;
+    Ok((now.max(0) as u64, peak.max(0) as u64))
+}
+
+/// Bytes that tensors take on a device now; on the CPU large ones from the [pool](pool_memory).
+pub fn taken_memory(device: Device) -> Result<u64> {
+    Ok(taken(device, false)?.0)
+}
+
+/// The most bytes that tensors have taken on a device so far, or since [`reset_peak`].
+pub fn peak(device: Device) -> Result<u64> {
+    Ok(taken(device, false)?.1)
+}
+
+/// Lets [`peak`] begin anew.
+pub fn reset_peak(device: Device) -> Result<()> {
+    taken(device, true).map(|_| ())
+}
+
+/// Bytes that are free on a CUDA device.
+pub fn free_memory(cuda: usize) -> Result<u64> {
     let mut bytes = 0;
-    check(unsafe { regraft_peak_memory(cuda as c_int, &mut bytes) })?;
+    check(unsafe { regraft_device_free(cuda as c_int, &mut bytes) })?;
     Ok(bytes.max(0) as u64)
 }
 

@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <atomic>
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <map>
@@ -59,7 +59,15 @@ class Pool {
     if (free_size > size) insert(at + size, free_size - size);
     sizes_[at] = size;
     taken_ += size;
+    peak_ = std::max(peak_, taken_);
     return reinterpret_cast<void*>(at);
+  }
+
+  // What tensors take now, and have taken at the most since the last call with `reset`.
+  std::pair<size_t, size_t> taken(bool reset) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (reset) peak_ = taken_;
+    return {taken_, peak_};
   }
 
   void give_back(uintptr_t at) {
@@ -105,7 +113,7 @@ class Pool {
   const size_t memory_;
   uintptr_t begin_ = 0, end_ = 0;
   std::mutex mutex_;
-  size_t taken_ = 0;
+  size_t taken_ = 0, peak_ = 0;
   std::map<uintptr_t, size_t> by_address_;
   std::set<std::pair<size_t, uintptr_t>> by_size_;
   std::unordered_map<uintptr_t, size_t> sizes_;
@@ -148,6 +156,15 @@ int regraft_pool_memory(int64_t bytes) {
       pool = new Pool(static_cast<size_t>(bytes));
       c10::SetCPUAllocator(new PooledAllocator, /*priority=*/1);
     });
+  });
+}
+
+// Bytes that large tensors take from the pool, now and at the most since the last call with `reset`.
+int regraft_pool_taken(int reset, int64_t* now, int64_t* peak) {
+  return regraft::guarded([&] {
+    auto [taken, most] = pool ? pool->taken(reset != 0) : std::pair<size_t, size_t>{0, 0};
+    *now = static_cast<int64_t>(taken);
+    *peak = static_cast<int64_t>(most);
   });
 }
 

@@ -61,7 +61,7 @@ impl Versions {
 /// libtorch cannot tell for the CUDA device.
 pub fn peak_memory_bytes(device: Device) -> Result<Option<u64>> {
     match device {
-        Device::Cuda(index) => native::peak_memory(index).map(Some),
+        Device::Cuda(_) => native::peak(device).map(Some),
         _ => Ok(std::fs::read_to_string("/proc/self/status").ok().as_deref().and_then(high_water_mark)),
     }
 }

@@ -88,5 +88,5 @@ pub fn over(
     if values.is_empty() {
         return Err(crate::Error::Data("there is no image to run the model on".into()));
     }
-    Ok(Outputs { values: Tensor::f_cat(&values, 0)?, labels: Tensor::f_cat(&labels, 0)? })
+    Ok(Outputs { values: Tensor::f_cat(&values, 0)?, labels: Tensor::f_cat(&labels, 0)?.f_to_device(Device::Cpu)? })
 }

@@ -1,5 +1,6 @@
 //! The engine: one epoch loop for every method that learns by gradient, and what it needs.
 
+pub mod batch_size;
 mod checkpoint;
 pub mod cuda;
 pub mod device;
@@ -17,6 +18,7 @@ mod precision;
 mod profile;
 mod schedule;
 mod sources;
+mod upload;
 
 pub use checkpoint::{Checkpoint, Running, State};
 pub use ema::Ema;

@@ -4,7 +4,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use crate::native::Autocast;
+use crate::native::{self, Autocast};
 use crate::{Error, Result};
 
 /// The number format of forward and backward passes; weights and optimizer stay f32.
@@ -80,7 +80,7 @@ impl GradientScaler {
     pub fn unscale(&self, gradients: &[Tensor]) -> Result<bool> {
         let Some(first) = gradients.first() else { return Ok(true) };
         let mut overflow = Tensor::f_zeros([1], (Kind::Float, first.device()))?;
-        let inverse = Tensor::from(1.0 / self.scale as f32).f_to_device(first.device())?;
+        let inverse = native::send(&Tensor::from(1.0 / self.scale as f32), first.device())?;
         for gradient in gradients {
             gradient.shallow_clone().f_internal_amp_non_finite_check_and_unscale(&mut overflow, &inverse)?;
         }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use tch::{Device, Tensor};
 
 use super::objective::{Batch, BatchSource, Batches};
+use super::upload::Uploads;
 use crate::data::{Augmentation, ImageSet, Labelled, Loader, LoaderOptions, Preprocessing, Sampler, Samples};
-use crate::{Error, Result};
+use crate::{Error, Result, native};
 
 /// Features of at most so many bytes lie on the model's device as a whole.
 const SMALL: usize = 1 << 30;
@@ -16,14 +17,14 @@ const SMALL: usize = 1 << 30;
 pub struct LabelledBatch {
     /// What goes in.
     pub input: Input,
-    /// `[N] i64`, on the CPU.
+    /// `[N] i64`, where the input is.
     pub labels: Tensor,
 }
 
 /// What goes into a classifier.
 #[derive(Debug)]
 pub enum Input {
-    /// `[N, H, W, 3] u8` on the CPU.
+    /// `[N, H, W, 3] u8`, on the device of the model or on the CPU.
     Images(Tensor),
     /// What the backbone's first stages have made of images.
     Features {
@@ -45,6 +46,7 @@ pub struct ImageSource {
     loader: Loader,
     sampler: Sampler,
     labels: Vec<usize>,
+    device: Device,
 }
 
 impl ImageSource {
@@ -62,7 +64,8 @@ impl ImageSource {
     ) -> Result<Self> {
         let samples =
             Samples::for_training(Arc::new(set.clone()), (0..set.len()).collect(), preprocessing, augmentation, seed)?;
-        Ok(Self { loader: Loader::new(Arc::new(samples), options)?, sampler, labels: set.labels() })
+        let (loader, device) = (Loader::new(Arc::new(samples), options)?, options.device);
+        Ok(Self { loader, sampler, labels: set.labels(), device })
     }
 
     /// The same pixels every time, in stored order, for evaluation.
@@ -72,7 +75,7 @@ impl ImageSource {
     pub fn evaluation(set: &Labelled, preprocessing: &Preprocessing, options: LoaderOptions) -> Result<Self> {
         let samples = Samples::for_evaluation(Arc::new(set.clone()), (0..set.len()).collect(), preprocessing)?;
         let loader = Loader::new(Arc::new(samples), LoaderOptions { drop_last: false, ..options })?;
-        Ok(Self { loader, sampler: Sampler::Sequential, labels: set.labels() })
+        Ok(Self { loader, sampler: Sampler::Sequential, labels: set.labels(), device: options.device })
     }
 
     /// The most that decoded images take at any moment, in bytes.
@@ -91,6 +94,9 @@ impl BatchSource for ImageSource {
     fn epoch(&mut self, epoch: usize, first: usize) -> Result<Batches<'_, LabelledBatch>> {
         let order = self.sampler.order(epoch as u64, &self.labels);
         let batches = self.loader.epoch(order, epoch as u64, first);
+        if self.device.is_cuda() {
+            return Ok(Box::new(Uploads::new(batches, self.device)));
+        }
         Ok(Box::new(batches.map(|batch| {
             batch.map(|batch| LabelledBatch { input: Input::Images(batch.images), labels: batch.labels })
         })))
@@ -119,18 +125,11 @@ pub struct FeatureSource {
 }
 
 impl FeatureSource {
-    /// Batches on `device`, where the features stay as a whole if they are small. `drop_last` leaves out a last batch that
-    /// is not full.
+    /// Batches on the loader's device, where the features stay as a whole if they are small.
     ///
     /// # Errors
     /// Another count of labels than of rows; what libtorch refuses.
-    pub fn new(
-        features: Features,
-        labels: Vec<usize>,
-        sampler: Sampler,
-        loader: LoaderOptions,
-        device: Device,
-    ) -> Result<Self> {
+    pub fn new(features: Features, labels: Vec<usize>, sampler: Sampler, loader: LoaderOptions) -> Result<Self> {
         let Features { values, stages } = features;
         if values.size()[0] as usize != labels.len() {
             return Err(Error::Data(format!("{:?} features for {} labels", values.size(), labels.len())));
@@ -139,9 +138,9 @@ impl FeatureSource {
             4 => values.f_permute([0, 2, 3, 1])?.f_contiguous()?,
             _ => values,
         };
+        let LoaderOptions { batch_size, drop_last, device, .. } = loader;
         let small = rows.numel() * 4 <= SMALL;
         let rows = if small { rows.f_to_device(device)? } else { rows };
-        let LoaderOptions { batch_size, drop_last, .. } = loader;
         Ok(Self { rows, stages, labels, sampler, batch_size, drop_last, device })
     }
 
@@ -169,12 +168,13 @@ impl BatchSource for FeatureSource {
         let batches: Vec<Vec<usize>> =
             order.chunks(self.batch_size).take(self.steps()).skip(first).map(<[usize]>::to_vec).collect();
         Ok(Box::new(batches.into_iter().map(|positions| {
-            let index = label_tensor(positions.iter().copied()).f_to_device(self.rows.device())?;
-            let mut values = self.rows.f_index_select(0, &index)?.f_to_device(self.device)?;
+            let index = native::send(&label_tensor(positions.iter().copied()), self.rows.device())?;
+            let mut values = native::send(&self.rows.f_index_select(0, &index)?, self.device)?;
             if values.dim() == 4 {
                 values = values.f_permute([0, 3, 1, 2])?;
             }
             let labels = label_tensor(positions.iter().map(|&position| self.labels[position]));
+            let labels = native::send(&labels, self.device)?;
             Ok(LabelledBatch { input: Input::Features { values, stages: self.stages }, labels })
         })))
     }
@@ -230,7 +230,7 @@ mod tests {
         let source = |sampler, drop_last| {
             let features = Features { values: features.shallow_clone(), stages: 3 };
             let loader = LoaderOptions { batch_size: 2, drop_last, ..LoaderOptions::default() };
-            FeatureSource::new(features, labels.clone(), sampler, loader, Device::Cpu)
+            FeatureSource::new(features, labels.clone(), sampler, loader)
         };
         let mut sequential = source(Sampler::Sequential, false)?;
         assert_eq!(sequential.steps(), 3);
@@ -250,7 +250,7 @@ mod tests {
         assert_eq!(batches(&mut shuffled, 1, 1)?, epochs[1][1..]);
         let features = Features { values: features.shallow_clone(), stages: 3 };
         let loader = LoaderOptions::default();
-        assert!(FeatureSource::new(features, vec![0], Sampler::Sequential, loader, Device::Cpu).is_err());
+        assert!(FeatureSource::new(features, vec![0], Sampler::Sequential, loader).is_err());
         Ok(())
     }
 
@@ -259,7 +259,7 @@ mod tests {
         let values = Tensor::arange(2 * 3 * 4 * 5, (tch::Kind::Float, Device::Cpu)).view([2, 3, 4, 5]);
         let features = Features { values: values.shallow_clone(), stages: 1 };
         let loader = LoaderOptions::default();
-        let mut source = FeatureSource::new(features, vec![0, 1], Sampler::Sequential, loader, Device::Cpu)?;
+        let mut source = FeatureSource::new(features, vec![0, 1], Sampler::Sequential, loader)?;
         let batch = source.epoch(0, 0)?.next().expect("a batch")?;
         let Input::Features { values: batch, .. } = batch.input else { unreachable!("features") };
         assert!(crate::native::is_channels_last(&batch)? && batch == values);

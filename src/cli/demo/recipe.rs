@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::methods::both_labelled::finetune::FinetuneOptions;
+use crate::train::batch_size::BatchSize;
 use crate::train::device::DeviceChoice;
 use crate::train::{NormPolicy, Precision};
 
@@ -85,7 +86,7 @@ pub(super) fn options(method: Method, shots: usize, common: &Common) -> Finetune
     options.model.preprocessing.image_size = Some(common.image_size);
     options.machine.seed = common.seed;
     options.machine.device = common.device;
-    options.machine.batch_size = 10;
+    options.machine.batch_size = BatchSize::Fixed(10);
     options.fit.precision = common.precision;
     let epochs = match method {
         Method::Frozen => {

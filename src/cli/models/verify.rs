@@ -64,7 +64,7 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<()> {
     let images = limited(images, args.limit)?;
     output::fetch_if_source(Path::new(&entry.name), false)?;
     let model = Classifier::source(entry, device)?;
-    let loader = LoaderOptions { batch_size: args.forward.batch_size, ..LoaderOptions::default() };
+    let loader = LoaderOptions { batch_size: args.forward.batch_size, device, ..LoaderOptions::default() };
     let mut source = ImageSource::evaluation(&images, &model.spec.preprocessing, loader)?;
     let bar = output::bar("images", images.len(), args.json);
     let outputs = inference::over(&mut source, device, args.forward.precision, &mut |n| bar.inc(n as u64), |input| {

@@ -55,7 +55,8 @@ fn loader(set: Arc<Pictures>, workers: usize, options: LoaderOptions) -> Loader 
     Loader::new(Arc::new(samples), LoaderOptions { workers, ..options }).unwrap()
 }
 
-const OPTIONS: LoaderOptions = LoaderOptions { batch_size: 4, workers: 2, prefetch_batches: 2, drop_last: false };
+const OPTIONS: LoaderOptions =
+    LoaderOptions { batch_size: 4, workers: 2, prefetch_batches: 2, drop_last: false, device: tch::Device::Cpu };
 
 fn bytes(batch: &ImageBatch) -> Vec<u8> {
     Vec::try_from(batch.images.reshape([-1])).unwrap()

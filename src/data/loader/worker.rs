@@ -34,9 +34,12 @@ struct State {
 }
 
 impl Batch {
-    pub(super) fn new(images: usize, side: u32, cancelled: Arc<AtomicBool>) -> Result<Self> {
+    pub(super) fn new(images: usize, side: u32, device: Device, cancelled: Arc<AtomicBool>) -> Result<Self> {
         let size = [images as i64, side.into(), side.into(), 3];
-        let pixels = Tensor::f_empty(size, (Kind::Uint8, Device::Cpu))?;
+        let pixels = match device {
+            Device::Cuda(_) => native::empty_pinned(&size)?,
+            _ => Tensor::f_empty(size, (Kind::Uint8, Device::Cpu))?,
+        };
         let state = State { images: pixels, missing: images, failure: None };
         Ok(Self { state: Mutex::new(state), complete: Condvar::new(), cancelled })
     }

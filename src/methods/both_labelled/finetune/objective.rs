@@ -6,13 +6,13 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use tch::{Kind, Tensor};
 
-use crate::Result;
 use crate::data::Mix;
 use crate::eval::{Evaluation, Predictions};
 use crate::loss::CrossEntropy;
 use crate::models::{Classifier, Store};
 use crate::train::inference::{self, Outputs};
 use crate::train::{Assessment, Input, LabelledBatch, Objective, Parts, Plan, Precision, Progress, Source};
+use crate::{Result, native};
 
 /// A classifier that learns new classes.
 pub struct Finetune {
@@ -63,7 +63,7 @@ impl Objective for Finetune {
     /// `loss`: cross-entropy; `accuracy`: the share of the batch that is right, without mixing.
     fn losses(&mut self, batch: &LabelledBatch, _progress: Progress) -> Result<Parts> {
         let device = self.model.store.device();
-        let labels = batch.labels.f_to_device(device)?;
+        let labels = native::send(&batch.labels, device)?;
         let (logits, total) = match (&self.mix, &batch.input) {
             (Some(mix), Input::Images(images)) => {
                 let images = crate::data::normalise(images, &self.model.spec.preprocessing, device)?;
