@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 
-use super::{ImageSet, decode::decode};
+use super::decode::{decode, decode_part};
+use super::{Choose, ImageSet, Part};
 use crate::{Error, Result};
 
 /// How names of image files end, in lower case.
@@ -138,6 +139,10 @@ impl ImageSet for FolderSet {
 
     fn load(&self, index: usize) -> Result<RgbImage> {
         decode(&self.images[index].0)
+    }
+
+    fn load_part(&self, index: usize, side: u32, choose: Choose) -> Result<Part> {
+        decode_part(&self.images[index].0, side, choose)
     }
 }
 

@@ -1,8 +1,14 @@
 //! What every labelled set of images can do, wherever its pixels come from.
 
+use std::sync::Arc;
+
 use image::RgbImage;
 
+use super::{Part, Region};
 use crate::{Error, Result};
+
+/// Names the region that is wanted of an image of the given width and height; asked once.
+pub type Choose<'a> = &'a mut dyn FnMut((u32, u32)) -> Region;
 
 /// Images with a class each. Nothing is decoded before [`load`](Self::load), and several threads load at once.
 pub trait ImageSet: Send + Sync {
@@ -39,4 +45,24 @@ pub trait ImageSet: Send + Sync {
     /// # Errors
     /// A file that cannot be read or decoded, named.
     fn load(&self, index: usize) -> Result<RgbImage>;
+
+    /// The same, without a copy where the set keeps decoded images.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    fn load_shared(&self, index: usize) -> Result<Arc<RgbImage>> {
+        self.load(index).map(Arc::new)
+    }
+
+    /// The region of image `index` that `choose` names, maybe smaller than it is, where that takes less time; but not
+    /// smaller than `side` pixels in either direction.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    fn load_part(&self, index: usize, side: u32, choose: Choose) -> Result<Part> {
+        let _unused = side;
+        let image = self.load_shared(index)?;
+        let region = choose(image.dimensions());
+        Ok(Part::of(image, region))
+    }
 }

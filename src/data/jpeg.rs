@@ -1,7 +1,17 @@
-//! Whether a JPEG file is all there.
+//! What is done to JPEG files apart from decoding them as a whole: finding out whether one is all there, and decoding a
+//! region of a large one in a smaller size.
 //!
 //! The decoder fills the missing part of a truncated file with grey without a word. A set of photographs that was
 //! copied onto a full disk would so be trained on, half of it grey.
+
+mod header;
+mod huffman;
+mod scaled;
+#[cfg(test)]
+#[path = "jpeg/tests.rs"]
+mod scaled_tests;
+
+pub(super) use scaled::decode as decode_scaled;
 
 const END_OF_IMAGE: u8 = 0xd9;
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use image::RgbImage;
 
-use super::{ClassCounts, ImageSet};
+use super::{Choose, ClassCounts, ImageSet, Part};
 use crate::Result;
 use crate::eval::OracleKey;
 
@@ -78,6 +78,14 @@ impl ImageSet for Labelled {
 
     fn load(&self, index: usize) -> Result<RgbImage> {
         self.images.load(index)
+    }
+
+    fn load_shared(&self, index: usize) -> Result<Arc<RgbImage>> {
+        self.images.set.load_shared(self.images.indices[index])
+    }
+
+    fn load_part(&self, index: usize, side: u32, choose: Choose) -> Result<Part> {
+        self.images.set.load_part(self.images.indices[index], side, choose)
     }
 }
 

@@ -114,16 +114,18 @@ impl SampleSource for Samples {
 
     fn pixels(&self, draw: Draw, out: &mut Vec<u8>) -> Result<()> {
         let index = self.indices[draw.index];
-        let image = self.set.load(index)?;
-        let made = match &self.transform {
-            Transform::Evaluation(transform) => transform.apply(&image, out),
+        match &self.transform {
+            Transform::Evaluation(transform) => {
+                let image = self.set.load_shared(index)?;
+                transform.apply(&image, out).map_err(|error| Error::Data(format!("{}: {error}", self.set.name(index))))
+            }
             Transform::Training { transform, seed } => {
                 // Images fit into 40 bits, and visits to one of them within an epoch into 24.
                 let item = index as u64 | draw.repeat << 40;
-                transform.apply(&image, &mut stream(*seed, Purpose::Augment, draw.epoch, item), out)
+                let rng = &mut stream(*seed, Purpose::Augment, draw.epoch, item);
+                transform.apply(self.set.as_ref(), index, rng, out)
             }
-        };
-        made.map_err(|error| Error::Data(format!("{}: {error}", self.set.name(index))))
+        }
     }
 
     fn label(&self, index: usize) -> usize {

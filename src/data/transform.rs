@@ -11,6 +11,7 @@ use fast_image_resize::pixels::{F32x3, U8x3};
 use fast_image_resize::{CropBox, FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 
+use super::part::{Area, Part};
 use super::{Interpolation, Preprocessing};
 use crate::{Error, Result};
 
@@ -28,15 +29,6 @@ struct Scratch {
     target: Vec<F32x3>,
     /// As `rows`, with 8 bits.
     bytes: Vec<u8>,
-}
-
-/// A rectangle of whole pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Region {
-    pub(super) left: u32,
-    pub(super) top: u32,
-    pub(super) width: u32,
-    pub(super) height: u32,
 }
 
 /// Width and height after the shorter side was resized to `resize`; the longer side is rounded down, as torchvision does.
@@ -104,28 +96,31 @@ fn source_span(old: u32, new: u32, crop: u32) -> (f64, f64) {
     (left, (crop * old / new).min(old - left))
 }
 
-/// Resizes `region` of `image` to a square of `side` pixels as if nothing lay outside the region.
-pub(super) fn resize_region(
-    image: &RgbImage,
-    region: Region,
-    side: u32,
-    interpolation: Interpolation,
-    out: &mut Vec<u8>,
-) -> Result<()> {
-    let Region { left, top, width, height } = region;
-    let view = view(image)?;
-    let part = TypedCroppedImage::from_ref(&view, left, top, width, height).map_err(refused)?;
+/// Resizes the region of `part` to a square of `side` pixels as if nothing lay outside the pixels that it touches.
+pub(super) fn resize_part(part: &Part, side: u32, interpolation: Interpolation, out: &mut Vec<u8>) -> Result<()> {
+    let Area { left, top, width, height } = part.area;
+    let (columns, rows) = (touched(left, width), touched(top, height));
+    let view = view(&part.image)?;
+    let part = TypedCroppedImage::from_ref(&view, columns.start, rows.start, columns.len() as u32, rows.len() as u32);
+    let part = part.map_err(refused)?;
     let (options, _) = filter(interpolation);
+    let across = options.crop(left.fract(), 0.0, width, rows.len() as f64);
+    let down = options.crop(0.0, top.fract(), side.into(), height);
     SCRATCH.with_borrow_mut(|Scratch { resizer, bytes, .. }| {
         // Rows before columns, as Pillow does it; the resizer on its own would begin with the columns, which rounds
         // differently.
-        bytes.resize(side as usize * height as usize * 3, 0);
-        let mut narrow = TypedImage::<U8x3>::from_buffer(side, height, bytes).map_err(refused)?;
-        resizer.resize_typed(&part, &mut narrow, &options).map_err(refused)?;
+        bytes.resize(side as usize * rows.len() * 3, 0);
+        let mut narrow = TypedImage::<U8x3>::from_buffer(side, rows.len() as u32, bytes).map_err(refused)?;
+        resizer.resize_typed(&part, &mut narrow, &across).map_err(refused)?;
         out.resize(side as usize * side as usize * 3, 0);
         let mut target = TypedImage::<U8x3>::from_buffer(side, side, out).map_err(refused)?;
-        resizer.resize_typed(&narrow, &mut target, &options).map_err(refused)
+        resizer.resize_typed(&narrow, &mut target, &down).map_err(refused)
     })
+}
+
+/// The pixels that a stretch from `start` on touches.
+fn touched(start: f64, length: f64) -> std::ops::Range<u32> {
+    start.floor() as u32..(start + length).ceil() as u32
 }
 
 fn view(image: &RgbImage) -> Result<TypedImageRef<'_, U8x3>> {
@@ -215,6 +210,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::data::Region;
     use crate::data::golden::{largest_difference, parts, pictures};
 
     fn preprocessing(resize: u32, crop: u32, interpolation: Interpolation) -> Preprocessing {
@@ -252,8 +248,8 @@ mod tests {
             let [left, top, width, height] = [left, top, width, height].map(|number| number.parse().unwrap());
             let region = Region { left, top, width, height };
             let mut out = Vec::new();
-            resize_region(&pictures["evaluation/0"], region, expected.width(), interpolation(filter), &mut out)
-                .unwrap();
+            let part = Part::of(pictures["evaluation/0"].clone(), region);
+            resize_part(&part, expected.width(), interpolation(filter), &mut out).unwrap();
             let difference = largest_difference(&out, expected);
             assert!(difference <= 1, "{name}: {difference}");
             seen += 1;

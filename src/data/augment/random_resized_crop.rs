@@ -3,7 +3,7 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use crate::data::transform::Region;
+use crate::data::Region;
 
 /// A region of `scale` of the area, up to all of it, with a width/height within `ratio`, both drawn at random (the
 /// ratio on a logarithmic scale); after ten that do not fit, the largest centred one whose ratio is allowed.

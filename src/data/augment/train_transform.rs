@@ -1,13 +1,12 @@
 //! The training transform: random crop, flip, colour jitter, RandAugment, random erasing, in this order.
 
-use image::RgbImage;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::{Augmentation, erasing, geometry, random_resized_crop};
-use crate::Result;
-use crate::data::transform::{EvaluationTransform, resize_region};
-use crate::data::{Interpolation, Preprocessing};
+use crate::data::transform::{EvaluationTransform, resize_part};
+use crate::data::{ImageSet, Interpolation, Preprocessing, Region};
+use crate::{Error, Result};
 
 /// What training does to every image.
 #[derive(Debug, Clone)]
@@ -39,20 +38,26 @@ impl TrainTransform {
         self.evaluation.side()
     }
 
-    /// Writes `image`, varied by what is drawn from `rng`, to `out`, which is resized to fit.
+    /// Writes image `index` of `set`, varied by what is drawn from `rng`, to `out`, which is resized to fit. The random
+    /// crop is drawn before the image is decoded, so of a large photograph no more is decoded than the crop needs.
     ///
     /// # Shapes
-    /// `image: [H, W, 3] u8` → `out: [side, side, 3] u8`, row by row
+    /// `out: [side, side, 3] u8`, row by row
     ///
     /// # Errors
-    /// An image without pixels.
-    pub fn apply(&self, image: &RgbImage, rng: &mut ChaCha8Rng, out: &mut Vec<u8>) -> Result<()> {
+    /// An image that cannot be read or has no pixels, named.
+    pub fn apply(&self, set: &dyn ImageSet, index: usize, rng: &mut ChaCha8Rng, out: &mut Vec<u8>) -> Result<()> {
         let options = &self.augmentation;
-        if options.none || image.width() == 0 || image.height() == 0 {
-            return self.evaluation.apply(image, out);
+        let named = |error| Error::Data(format!("{}: {error}", set.name(index)));
+        if options.none {
+            let image = set.load_shared(index)?;
+            return self.evaluation.apply(&image, out).map_err(named);
         }
-        let region = random_resized_crop::sample(image.dimensions(), options.crop_scale, options.crop_ratio, rng);
-        resize_region(image, region, self.side(), self.interpolation, out)?;
+        let part = set.load_part(index, self.side(), &mut |size| match size {
+            (0, _) | (_, 0) => Region { left: 0, top: 0, width: size.0, height: size.1 },
+            size => random_resized_crop::sample(size, options.crop_scale, options.crop_ratio, rng),
+        })?;
+        resize_part(&part, self.side(), self.interpolation, out).map_err(named)?;
         let width = self.side() as usize;
         if rng.random_bool(options.flip) {
             geometry::flip(out, width);
@@ -72,6 +77,8 @@ impl TrainTransform {
 
 #[cfg(test)]
 mod tests {
+    use image::RgbImage;
+
     use super::*;
     use crate::data::augment::{ColorJitter, ErasingFill, RandAugment};
     use crate::data::golden::pictures;
@@ -81,11 +88,45 @@ mod tests {
         Preprocessing { resize: 36, crop: 32, interpolation: Interpolation::Bicubic, mean: [0.5; 3], std: [0.5; 3] }
     }
 
-    fn run(augmentation: &Augmentation, item: u64) -> Vec<u8> {
-        let transform = TrainTransform::new(&preprocessing(), augmentation).unwrap();
+    /// A set of one picture.
+    struct Picture(RgbImage);
+
+    impl ImageSet for Picture {
+        fn len(&self) -> usize {
+            1
+        }
+        fn classes(&self) -> &[String] {
+            &[]
+        }
+        fn label(&self, _: usize) -> usize {
+            0
+        }
+        fn name(&self, _: usize) -> String {
+            "picture".into()
+        }
+        fn load(&self, _: usize) -> Result<RgbImage> {
+            Ok(self.0.clone())
+        }
+    }
+
+    fn apply(picture: RgbImage, augmentation: &Augmentation, item: u64) -> Result<Vec<u8>> {
+        let transform = TrainTransform::new(&preprocessing(), augmentation)?;
         let mut out = Vec::new();
-        transform.apply(&pictures()["evaluation/0"], &mut stream(7, Purpose::Augment, 2, item), &mut out).unwrap();
-        out
+        transform.apply(&Picture(picture), 0, &mut stream(7, Purpose::Augment, 2, item), &mut out)?;
+        Ok(out)
+    }
+
+    fn run(augmentation: &Augmentation, item: u64) -> Vec<u8> {
+        apply(pictures()["evaluation/0"].clone(), augmentation, item).unwrap()
+    }
+
+    #[test]
+    fn a_picture_without_pixels_is_named() {
+        for none in [false, true] {
+            let augmentation = Augmentation { none, ..Default::default() };
+            let error = apply(RgbImage::new(0, 3), &augmentation, 0).unwrap_err().to_string();
+            assert!(error.starts_with("picture: ") && error.contains("nothing in it"), "{error}");
+        }
     }
 
     #[test]
