@@ -1,6 +1,7 @@
 //! Image sets, how they are split, and how their pixels become batches.
 
 mod augment;
+mod cache;
 mod check;
 mod counts;
 mod decode;
@@ -26,6 +27,7 @@ mod synthetic;
 mod transform;
 
 pub use augment::{Augmentation, ColorJitter, ErasingFill, RandAugment, TrainTransform};
+pub use cache::{CacheImages, ImageCache};
 pub use check::{Broken, leave_out_broken};
 pub use counts::ClassCounts;
 pub use decode::{MAX_PIXELS, decode, decode_bytes};

@@ -1,17 +1,24 @@
 //! Options that every method on images shares: the data, the source model, the machine.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
-use crate::data::PreprocessingOptions;
+use crate::data::{CacheImages, ImageCache, PreprocessingOptions, Splits};
+use crate::models::cache::Cache;
 use crate::models::names::Rule;
 use crate::models::{HeadChoice, Selector};
 use crate::train::batch_size::BatchSize;
 use crate::train::device::DeviceChoice;
-use crate::{Result, native};
+use crate::train::memory::Memory;
+use crate::train::observe::{Event, Observer, Observers};
+use crate::{Error, Result, native};
+
+/// Bytes in a GiB.
+const GIB: f64 = (1u64 << 30) as f64;
 
 /// Which images.
 #[derive(Debug, Clone, PartialEq, Args, Serialize, Deserialize)]
@@ -28,6 +35,14 @@ pub struct DataOptions {
     /// Leaves out images that cannot be read, and lists them, instead of stopping
     #[arg(long)]
     pub skip_broken: bool,
+    /// Keeps decoded images for the epochs to come; every image is then decoded in full, also a large photograph
+    #[arg(long, value_enum, default_value_t, value_name = "WHERE")]
+    #[serde(default)]
+    pub cache_images: CacheImages,
+    /// The most that decoded images may take, in GiB [default: a quarter of the memory; 20 on the disk]
+    #[arg(long, value_name = "GIB")]
+    #[serde(default)]
+    pub cache_limit: Option<f64>,
 }
 
 /// Which source model, and what replaces its head.
@@ -133,6 +148,53 @@ impl DataOptions {
         if self.shots == Some(0) {
             faults.push("--shots must be at least 1".into());
         }
+        match self.cache_limit {
+            Some(limit) if !(limit > 0.0 && limit.is_finite()) => {
+                faults.push(format!("--cache-limit {limit} must be a number of GiB above 0"));
+            }
+            Some(_) if self.cache_images == CacheImages::None => {
+                faults.push("--cache-limit is about --cache-images memory or disk, which is missing".into());
+            }
+            _ => {}
+        }
+    }
+
+    /// The same splits with a cache of decoded images in front of them, and the cache, if one is wanted. A folder that
+    /// cannot be written is passed over with a message.
+    ///
+    /// # Errors
+    /// An image file that is not there any more, or no place for a cache.
+    pub fn cached(&self, splits: &Splits, observers: &mut Observers) -> Result<(Splits, Option<Arc<ImageCache>>)> {
+        let sets = [&splits.train, &splits.val];
+        let given = self.cache_limit.map(|limit| (limit * GIB) as u64);
+        let cache = match self.cache_images {
+            CacheImages::None => None,
+            CacheImages::Memory => {
+                let quarter = || Memory::probe().map(|memory| memory.most() / 4);
+                let unknown =
+                    || Error::Usage("this machine does not say how much memory it has: give --cache-limit".into());
+                Some(ImageCache::in_memory(&sets, given.or_else(quarter).ok_or_else(unknown)?))
+            }
+            CacheImages::Disk => {
+                let folder = Cache::open()?.folder().join("images");
+                let mut report = |done: usize, total: usize| {
+                    let (done, total) = (done as u64, total as u64);
+                    // Who cannot show progress loses nothing that matters.
+                    let _shown = observers.observe(&Event::Work { what: "images", done, total });
+                };
+                let limit = given.unwrap_or((20.0 * GIB) as u64);
+                match ImageCache::on_disk(&sets, &folder, limit, &mut report) {
+                    Ok(cache) => Some(cache),
+                    Err(error) => {
+                        observers.message(&format!("decoded images are not kept: {error}"))?;
+                        None
+                    }
+                }
+            }
+        };
+        let Some(cache) = cache else { return Ok((splits.clone(), None)) };
+        let [train, val] = cache.sets().try_into().unwrap_or_else(|_| unreachable!("as many sets as were given"));
+        Ok((Splits { train, val, ..splits.clone() }, Some(cache)))
     }
 }
 

@@ -299,6 +299,7 @@ impl<'a> Training<'a> {
         let is_last = self.out_of_steps() || self.state.epoch + 1 >= self.options.epochs();
         let is_due = is_last || (self.state.epoch + 1).is_multiple_of(self.options.eval_every);
         let assessment = if is_due { self.assess(objective)? } else { Assessment::default() };
+        objective.notes().iter().try_for_each(|note| self.site.observers.message(note))?;
         self.site.observers.observe(&Event::Epoch(Epoch {
             epoch: self.state.epoch as u64,
             step: self.state.step as u64,

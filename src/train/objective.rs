@@ -62,6 +62,11 @@ pub trait Objective {
     /// What libtorch refuses, or an image that cannot be read.
     fn assess(&mut self) -> Result<Assessment>;
 
+    /// What the user should know by the end of an epoch and was not told yet, a line each.
+    fn notes(&self) -> Vec<String> {
+        vec![]
+    }
+
     /// What a model file needs beside the tensors, as metadata.
     fn metadata(&self) -> std::collections::BTreeMap<String, String>;
 }

@@ -23,6 +23,7 @@ mod objective;
 mod outcome;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::{Args, ValueEnum};
@@ -33,7 +34,8 @@ pub use objective::Finetune;
 pub use outcome::Outcome;
 
 use crate::data::{
-    Augmentation, ClassCounts, ImageSet, Labelled, LoaderOptions, Mix, OpenOptions, Sampler, Splits, open_data_observed,
+    Augmentation, ClassCounts, ImageCache, ImageSet, Labelled, LoaderOptions, Mix, OpenOptions, Sampler, Splits,
+    open_data_observed,
 };
 use crate::loss::{CrossEntropy, balancing_weights};
 use crate::methods::options::{Balance, DataOptions, MachineOptions, ModelOptions};
@@ -193,17 +195,17 @@ pub fn prepare(options: &FinetuneOptions, resumed: Option<&Path>, observers: &mu
     };
     let workers = options.machine.workers;
     let loader = LoaderOptions { batch_size, workers, device, ..LoaderOptions::default() };
-    let (source, validation) = sources(&options, &splits, &model, &plan, loader, observers)?;
+    let (source, validation, cache) = sources(&options, &splits, &model, &plan, loader, observers)?;
     if options.model.head.kind == HeadKind::Prototype {
         imprint(&model, &options, &splits, &source, loader)?;
     }
     let precision = options.fit.precision;
-    let objective = Finetune { model, plan, criterion, mix, validation, precision };
+    let objective = Finetune { model, plan, criterion, mix, validation, cache, precision };
     Ok(Prepared { objective, source, splits, initial, options })
 }
 
 fn open(options: &FinetuneOptions, observers: &mut Observers) -> Result<Splits> {
-    let DataOptions { data, val_fraction, shots, skip_broken } = options.data.clone();
+    let DataOptions { data, val_fraction, shots, skip_broken, .. } = options.data.clone();
     let root = data.expect("validated");
     let open = OpenOptions { val_fraction, seed: options.machine.seed, skip_broken, shots };
     let splits = open_data_observed(&root, &open, &|_, _| ())?;
@@ -225,7 +227,7 @@ fn sources(
     plan: &Plan,
     loader: LoaderOptions,
     observers: &mut Observers,
-) -> Result<(Source, Source)> {
+) -> Result<(Source, Source, Option<Arc<ImageCache>>)> {
     let (seed, batch_size) = (options.machine.seed, loader.batch_size);
     let sampler = match options.balance {
         Balance::Sampler => Sampler::Balanced { seed },
@@ -243,30 +245,33 @@ fn sources(
     // without gradients four times as many images take less; on the CPU that would not be faster
     let fitting = if loader.device.is_cuda() { 4 * batch_size } else { batch_size };
     let without_gradients = LoaderOptions { batch_size: fitting, ..loader };
+    // images of which only features are made are not worth keeping
+    let on_images = stages == 0 || !repeats;
+    let (kept, cache) = if on_images { options.data.cached(splits, observers)? } else { (splits.clone(), None) };
     let mut bound = 0;
     let mut cached = |set: &Labelled, sampler, loader| -> Result<Source> {
         let features = feature_cache(model, stages, set, without_gradients, options.fit.precision, observers)?;
         Ok(Source::Features(FeatureSource::new(features, set.labels(), sampler, loader)?))
     };
-    let training = if stages > 0 && repeats {
+    let training = if !on_images {
         cached(train, sampler, for_training)?
     } else {
         let augmentation = &options.augmentation;
-        let source = ImageSource::training(train, preprocessing, augmentation, sampler, seed, for_training)?;
+        let source = ImageSource::training(&kept.train, preprocessing, augmentation, sampler, seed, for_training)?;
         bound += source.memory_bound();
         Source::Images(source)
     };
     let validation = if stages > 0 {
         cached(val, Sampler::Sequential, without_gradients)?
     } else {
-        let source = ImageSource::evaluation(val, preprocessing, without_gradients)?;
+        let source = ImageSource::evaluation(&kept.val, preprocessing, without_gradients)?;
         bound += source.memory_bound();
         Source::Images(source)
     };
     if bound > 0 {
         observers.message(&format!("decoded images take at most {} MB at a time", bound / 1_000_000))?;
     }
-    Ok((training, validation))
+    Ok((training, validation, cache))
 }
 
 /// Sets the prototypes from the training images as evaluation sees them.

@@ -1,12 +1,13 @@
 //! The loss and the assessment of fine-tuning.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use tch::{Kind, Tensor};
 
-use crate::data::Mix;
+use crate::data::{ImageCache, Mix};
 use crate::eval::{Evaluation, Predictions};
 use crate::loss::CrossEntropy;
 use crate::models::{Classifier, Store};
@@ -21,6 +22,7 @@ pub struct Finetune {
     pub(super) criterion: CrossEntropy,
     pub(super) mix: Option<Mix>,
     pub(super) validation: Source,
+    pub(super) cache: Option<Arc<ImageCache>>,
     pub(super) precision: Precision,
 }
 
@@ -94,6 +96,10 @@ impl Objective for Finetune {
         let (_, evaluation) = self.evaluation()?;
         let score = (evaluation.accuracy, -evaluation.negative_log_likelihood);
         Ok(Assessment { metrics: evaluation.metrics(), score })
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.cache.as_ref().map_or_else(Vec::new, |cache| cache.notes())
     }
 
     fn metadata(&self) -> BTreeMap<String, String> {
