@@ -48,9 +48,9 @@ lint: libtorch
 doc: libtorch
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(RELEASE) --no-deps
 
-bench: setup ## compare with Python on the same work: make bench [DATA=folder/of/images]
+bench: setup ## compare with Python on the same work: make bench [DATA=folder/of/images] [BENCH='--compile …']
 	$(if $(LIBTORCH),,$(BENCH_PYTHON) -m pip install --quiet --disable-pip-version-check -r benches/requirements.txt)
-	$(BENCH_PYTHON) benches/compare.py --regraft $(REGRAFT) $(if $(DATA),--data "$(DATA)")
+	$(REGRAFT) bench --python $(BENCH_PYTHON) $(if $(DATA),--data "$(DATA)") $(BENCH)
 
 gpu-check: setup ## on a machine with an NVIDIA GPU: doctor, and training in every number format
 	tools/gpu-check.sh $(REGRAFT)

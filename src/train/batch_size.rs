@@ -183,7 +183,8 @@ mod tests {
         let choice = largest(&model, Precision::Fp32, 1000)?;
         assert_eq!(model.store.digest(|_| true)?, before);
         assert!(model.store.trainable().all(|(_, tensor)| !tensor.grad().defined()));
-        assert!(choice.per_image > 0 && choice.images >= 1, "{choice}");
+        // how much it takes cannot be asserted: other tests take memory at the same time
+        assert!((1..=64).contains(&choice.images), "{choice}");
         Ok(())
     }
 }
