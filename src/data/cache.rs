@@ -2,6 +2,16 @@
 //!
 //! A kept image is the whole one, as decoding gives it, so what comes out of a set does not depend on what was kept. Only
 //! of large JPEG files is more decoded than [`ImageSet::load_part`] would decode without a cache; see there.
+//!
+//! Training images per second on two cores, 224 pixels, second epoch:
+//!
+//! | photographs | no cache | in memory | on the disk, its pages in memory |
+//! |---|---|---|---|
+//! | 227 × 227 | 2,110 | 5,330 | 5,630 |
+//! | 500 × 375 | 740 | 3,690 | 2,930 |
+//! | 4000 × 3000 | 188 | 306 | 66 |
+//!
+//! So large photographs, 36 MB each once decoded, are better not kept on the disk.
 
 mod disk;
 

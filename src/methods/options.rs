@@ -35,7 +35,8 @@ pub struct DataOptions {
     /// Leaves out images that cannot be read, and lists them, instead of stopping
     #[arg(long)]
     pub skip_broken: bool,
-    /// Keeps decoded images for the epochs to come; every image is then decoded in full, also a large photograph
+    /// Keeps decoded images for the epochs to come; every image is then decoded in full, so for photographs of many
+    /// megapixels the disk is slower than no cache
     #[arg(long, value_enum, default_value_t, value_name = "WHERE")]
     #[serde(default)]
     pub cache_images: CacheImages,

@@ -269,7 +269,8 @@ fn sources(
         Source::Images(source)
     };
     if bound > 0 {
-        observers.message(&format!("decoded images take at most {} MB at a time", bound / 1_000_000))?;
+        let besides = if cache.is_some() { ", besides those that are kept" } else { "" };
+        observers.message(&format!("decoded images take at most {} MB at a time{besides}", bound / 1_000_000))?;
     }
     Ok((training, validation, cache))
 }
