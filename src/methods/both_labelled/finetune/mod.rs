@@ -34,8 +34,8 @@ pub use objective::Finetune;
 pub use outcome::Outcome;
 
 use crate::data::{
-    Augmentation, ClassCounts, ImageCache, ImageSet, Labelled, LoaderOptions, Mix, OpenOptions, Sampler, Splits,
-    open_data_observed,
+    Augmentation, CacheImages, ClassCounts, ImageCache, ImageSet, Labelled, LoaderOptions, Mix, OpenOptions, Sampler,
+    Splits, open_data_observed,
 };
 use crate::loss::{CrossEntropy, balancing_weights};
 use crate::methods::options::{Balance, DataOptions, MachineOptions, ModelOptions};
@@ -187,7 +187,11 @@ pub fn prepare(options: &FinetuneOptions, resumed: Option<&Path>, observers: &mu
     let batch_size = match options.machine.batch_size {
         BatchSize::Fixed(images) => images,
         BatchSize::Auto => {
-            let choice = batch_size::largest(&model, options.fit.precision, splits.train.len())?;
+            // a step takes most once all that will ever learn does
+            model.freeze(&plan.frozen(usize::MAX), plan.holds_statistics())?;
+            let choice = batch_size::largest(&model, options.fit.precision, splits.train.len());
+            model.freeze(&plan.frozen(0), plan.holds_statistics())?;
+            let choice = choice?;
             observers.message(&choice.to_string())?;
             options.machine.batch_size = BatchSize::Fixed(choice.images);
             choice.images
@@ -248,6 +252,9 @@ fn sources(
     // images of which only features are made are not worth keeping
     let on_images = stages == 0 || !repeats;
     let (kept, cache) = if on_images { options.data.cached(splits, observers)? } else { (splits.clone(), None) };
+    if !on_images && options.data.cache_images != CacheImages::None {
+        observers.message("decoded images are not kept: only their features are used")?;
+    }
     let mut bound = 0;
     let mut cached = |set: &Labelled, sampler, loader| -> Result<Source> {
         let features = feature_cache(model, stages, set, without_gradients, options.fit.precision, observers)?;
