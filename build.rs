@@ -47,10 +47,13 @@ fn compile_shim(include: &Path) {
     build.compile("regraft_shim");
 }
 
+const AVX2: [&str; 2] = ["-mavx2", "-mfma"];
+const AVX512: [&str; 6] = ["-mavx2", "-mfma", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"];
+
 /// Loops that vector instructions make fast: once for every kind of processor that libtorch tells apart.
 fn compile_kernels() {
     let levels: &[(&str, &[&str])] = match std::env::var("CARGO_CFG_TARGET_ARCH").as_deref() {
-        Ok("x86_64") => &[("base", &[]), ("avx2", &["-march=x86-64-v3"]), ("avx512", &["-march=x86-64-v4"])],
+        Ok("x86_64") => &[("base", &[]), ("avx2", &AVX2), ("avx512", &AVX512)],
         _ => &[("base", &[])],
     };
     for file in ["norm.cpp", "norm.h"] {

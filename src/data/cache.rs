@@ -28,7 +28,7 @@ use crate::Result;
 use disk::Disk;
 
 /// Bytes in a GiB.
-const GIB: f64 = (1u64 << 30) as f64;
+pub(crate) const GIB: f64 = (1u64 << 30) as f64;
 
 /// Where decoded images are kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]

@@ -27,6 +27,7 @@ mod synthetic;
 mod transform;
 
 pub use augment::{Augmentation, ColorJitter, ErasingFill, RandAugment, TrainTransform};
+pub(crate) use cache::GIB;
 pub use cache::{CacheImages, ImageCache};
 pub use check::{Broken, leave_out_broken};
 pub use counts::ClassCounts;

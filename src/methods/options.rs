@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
-use crate::data::{CacheImages, ImageCache, PreprocessingOptions, Splits};
+use crate::data::{CacheImages, GIB, ImageCache, PreprocessingOptions, Splits};
 use crate::models::cache::Cache;
 use crate::models::names::Rule;
 use crate::models::{HeadChoice, Selector};
@@ -16,9 +16,6 @@ use crate::train::device::DeviceChoice;
 use crate::train::memory::Memory;
 use crate::train::observe::{Event, Observer, Observers};
 use crate::{Error, Result, native};
-
-/// Bytes in a GiB.
-const GIB: f64 = (1u64 << 30) as f64;
 
 /// Which images.
 #[derive(Debug, Clone, PartialEq, Args, Serialize, Deserialize)]

@@ -25,8 +25,9 @@ use crate::{Error, Result};
 
 const NAME: &str = "features";
 
-/// The share of this machine's memory that features may take.
-const SHARE: u64 = 4;
+/// The share of this machine's memory that features may take; while they are put in order they are there up to three
+/// times.
+const SHARE: u64 = 8;
 
 /// More bytes than this are not kept on the disk for the next run.
 const DISK: u64 = 4 << 30;
@@ -47,7 +48,7 @@ pub fn cached_stages(model: &Classifier, held: usize, images: usize, observers: 
     }
     let stage = &model.backbone().stages[held - 1].name;
     observers.message(&format!(
-        "features of {images} images after {stage} would take {} MB, more than a quarter of the memory: they are computed in \
+        "features of {images} images after {stage} would take {} MB, more than an eighth of the memory: they are computed in \
          every epoch",
         bytes / 1_000_000
     ))?;
@@ -174,7 +175,7 @@ fn compute(
         let _shown = observers.observe(&Event::Work { what: "features", done, total });
     };
     let outputs = inference::over(&mut source, model.store.device(), precision, &mut report, |input| {
-        inference::features(model, input, stages)
+        Ok(inference::features(model, input, stages)?.f_to_device(Device::Cpu)?)
     })?;
     let rate = total as f64 / began.elapsed().as_secs_f64();
     observers.message(&format!("features of {total} images computed once ({rate:.0} images/s)"))?;

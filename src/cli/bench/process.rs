@@ -16,7 +16,7 @@ pub(super) struct Process {
     pub(super) began: f64,
     /// From its start to its end.
     pub(super) seconds: f64,
-    /// The peak of the proportional set size of the whole tree of processes, looked at every tenth of a second: memory
+    /// The peak of the proportional set size of the whole tree of processes, looked at four times a second: memory
     /// that several share counts once. 0 where `/proc` does not exist.
     pub(super) peak_memory: u64,
 }
@@ -37,7 +37,7 @@ pub(super) fn run(command: &mut Command) -> Result<Process> {
             let mut peak = 0;
             while !done.load(Ordering::Relaxed) {
                 peak = peak.max(tree(root).into_iter().map(proportional_memory).sum());
-                std::thread::sleep(Duration::from_millis(100));
+                std::thread::sleep(Duration::from_millis(250));
             }
             peak
         });
