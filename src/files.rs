@@ -34,7 +34,7 @@ pub fn write_atomically(
 /// As [`write_atomically`].
 pub fn write_path_atomically(path: impl AsRef<Path>, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let path = path.as_ref();
-    replace(path, |file| write(file.path()).map_err(|error| Error::file(path, format!("cannot write: {error}"))))
+    replace(path, |file| write(file.path()))
 }
 
 fn replace(path: &Path, write: impl FnOnce(&mut tempfile::NamedTempFile) -> Result<()>) -> Result<()> {

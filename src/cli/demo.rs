@@ -21,7 +21,6 @@ use crate::data::{ImageSet, OpenOptions, open_data};
 use crate::methods::both_labelled::finetune::{self, FinetuneOptions};
 use crate::report::{RunDir, RunResult, format};
 use crate::train::device::DeviceChoice;
-use crate::train::observe::Observers;
 use crate::train::{Checkpoint, Precision};
 use crate::{Error, Result};
 use recipe::{Common, Method};
@@ -143,7 +142,7 @@ fn cell(options: &FinetuneOptions, folder: &Path, label: &str, args: &DemoArgs) 
     if !resume {
         run.write_config(options)?;
     }
-    let mut observers = Observers::of_run(&run, step, true)?;
+    let mut observers = interrupt::observers(&run, step, true)?;
     observers.0.push(Box::new(bar::Bar::new(label, args.quiet)));
     match finetune::run(options, &run, &mut observers, interrupted, resume) {
         Err(Error::Interrupted(_)) => Err(stopped("the checkpoint is written; ")),

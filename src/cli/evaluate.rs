@@ -48,7 +48,11 @@ pub fn run(args: EvaluateArgs) -> anyhow::Result<ExitCode> {
     let loader = LoaderOptions { batch_size: args.forward.batch_size, device, ..LoaderOptions::default() };
     let mut source = ImageSource::evaluation(&images, &model.spec.preprocessing, loader)?;
     let bar = output::bar("images", crate::data::ImageSet::len(&images), args.json);
-    let outputs = inference::over(&mut source, device, args.forward.precision, &mut |n| bar.inc(n as u64), |input| {
+    let mut advance = |images| {
+        bar.inc(images as u64);
+        Ok(())
+    };
+    let outputs = inference::over(&mut source, device, args.forward.precision, &mut advance, |input| {
         Ok(inference::logits(&model, input, false)?.f_div_scalar(model.spec.temperature)?)
     })?;
     bar.finish_and_clear();

@@ -9,7 +9,6 @@ use super::{interrupt, output};
 use crate::methods::both_labelled::finetune::{self, FinetuneOptions, Outcome};
 use crate::report::RunDir;
 use crate::train::Checkpoint;
-use crate::train::observe::Observers;
 use crate::{Error, options};
 
 /// The command's arguments.
@@ -106,7 +105,7 @@ fn train(options: &FinetuneOptions, run: &RunDir, args: &FinetuneArgs) -> crate:
         run.write_config(&options.resolved())?;
         None
     };
-    let mut observers = Observers::of_run(run, step, args.quiet)?;
+    let mut observers = interrupt::observers(run, step, args.quiet)?;
     finetune::run(options, run, &mut observers, interrupt::flag(), resume)
 }
 
@@ -134,7 +133,7 @@ fn repeat(options: &FinetuneOptions, count: u64, args: &FinetuneArgs) -> anyhow:
 fn find_rate(options: &FinetuneOptions, args: &FinetuneArgs) -> anyhow::Result<ExitCode> {
     let run = folder(args, args.out.as_deref())?;
     run.write_config(&options.resolved())?;
-    let mut observers = Observers::of_run(&run, None, args.quiet)?;
+    let mut observers = interrupt::observers(&run, None, args.quiet)?;
     let found = finetune::find_rate(options, &run, &mut observers, interrupt::flag())?;
     output::rate(&found, args.json)?;
     Ok(ExitCode::SUCCESS)

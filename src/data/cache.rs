@@ -76,15 +76,16 @@ impl ImageCache {
 
     /// Keeps images of `sets` in a file in `folder`, which is written first if an earlier run has not done so, by a thread
     /// per core. All files in the folder together take at most `limit` bytes: those that were not used for longest go.
-    /// `progress` is called with the number of images that are done and of all images.
+    /// `progress` is called with the number of images that are done and of all images, and may end it with an error; no
+    /// file is then left.
     ///
     /// # Errors
-    /// An image file that is not there any more; a folder that cannot be written.
+    /// An image file that is not there any more; a folder that cannot be written; what `progress` answers.
     pub fn on_disk(
         sets: &[&Labelled],
         folder: &Path,
         limit: u64,
-        progress: &mut dyn FnMut(usize, usize),
+        progress: &mut dyn FnMut(usize, usize) -> Result<()>,
     ) -> Result<Arc<Self>> {
         let (disk, notes) = Disk::open_or_write(sets, folder, limit, progress)?;
         Ok(Self::new(sets, limit, Store::Disk(disk), notes))

@@ -161,7 +161,7 @@ impl DataOptions {
     /// cannot be written is passed over with a message.
     ///
     /// # Errors
-    /// An image file that is not there any more, or no place for a cache.
+    /// An image file that is not there any more, no place for a cache, an interruption.
     pub fn cached(&self, splits: &Splits, observers: &mut Observers) -> Result<(Splits, Option<Arc<ImageCache>>)> {
         let sets = [&splits.train, &splits.val];
         let given = self.cache_limit.map(|limit| (limit * GIB) as u64);
@@ -176,13 +176,12 @@ impl DataOptions {
             CacheImages::Disk => {
                 let folder = Cache::open()?.folder().join("images");
                 let mut report = |done: usize, total: usize| {
-                    let (done, total) = (done as u64, total as u64);
-                    // Who cannot show progress loses nothing that matters.
-                    let _shown = observers.observe(&Event::Work { what: "images", done, total });
+                    observers.observe(&Event::Work { what: "images", done: done as u64, total: total as u64 })
                 };
                 let limit = given.unwrap_or((20.0 * GIB) as u64);
                 match ImageCache::on_disk(&sets, &folder, limit, &mut report) {
                     Ok(cache) => Some(cache),
+                    Err(interrupted @ Error::Interrupted(_)) => return Err(interrupted),
                     Err(error) => {
                         observers.message(&format!("decoded images are not kept: {error}"))?;
                         None

@@ -93,7 +93,7 @@ impl Classifier {
         let mut spec = self.spec.clone();
         spec.head_path = Some(self.backbone().head_path.clone());
         let text = serde_json::to_string_pretty(&spec).expect("a description is plain data");
-        write_path_atomically(path, |file| {
+        let write = |file: &Path| {
             if let Some((script, replaced)) = self.as_itself() {
                 script.save(file, &replaced, EXTRA_FILE, &text)?;
                 if self.compare(file).is_ok() {
@@ -102,7 +102,9 @@ impl Classifier {
             }
             self.trace()?.save(file, &[], EXTRA_FILE, &text)?;
             self.compare(file)
-        })
+        };
+        let named = |error| Error::file(path, format!("cannot write: {error}"));
+        write_path_atomically(path, |file| write(file).map_err(named))
     }
 
     /// The module that the network came in as, and what replaces its head, where nothing but the values differ.

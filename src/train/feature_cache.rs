@@ -66,8 +66,8 @@ fn bytes_per_image(model: &Classifier, stages: usize) -> Result<u64> {
 /// What the first `stages` stages make of every image of `set`, in its order.
 ///
 /// # Errors
-/// An image that cannot be read, or what libtorch refuses. A cache that cannot be read or written is passed over with
-/// a message.
+/// An image that cannot be read, what libtorch refuses, or an interruption. A cache that cannot be read or written is
+/// passed over with a message.
 pub fn feature_cache(
     model: &Classifier,
     stages: usize,
@@ -171,8 +171,7 @@ fn compute(
     let mut done = 0;
     let mut report = |images: usize| {
         done += images as u64;
-        // Who cannot show progress loses nothing that matters.
-        let _shown = observers.observe(&Event::Work { what: "features", done, total });
+        observers.observe(&Event::Work { what: "features", done, total })
     };
     let outputs = inference::over(&mut source, model.store.device(), precision, &mut report, |input| {
         Ok(inference::features(model, input, stages)?.f_to_device(Device::Cpu)?)

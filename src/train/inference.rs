@@ -65,15 +65,16 @@ impl Outputs {
     }
 }
 
-/// Applies `function` to all batches of `source` without building a graph; `done` hears how many images are through.
+/// Applies `function` to all batches of `source` without building a graph; `done` hears how many images are through, and
+/// may end it with an error.
 ///
 /// # Errors
-/// An image that cannot be read, what libtorch refuses, an empty source.
+/// An image that cannot be read, what libtorch refuses, an empty source, what `done` answers.
 pub fn over(
     source: &mut dyn BatchSource<Batch = LabelledBatch>,
     device: Device,
     precision: Precision,
-    done: &mut dyn FnMut(usize),
+    done: &mut dyn FnMut(usize) -> Result<()>,
     function: impl Fn(&Input) -> Result<Tensor>,
 ) -> Result<Outputs> {
     let (mut values, mut labels) = (vec![], vec![]);
@@ -82,7 +83,7 @@ pub fn over(
         let batch = batch?;
         let _autocast = precision.autocast(device)?;
         values.push(function(&batch.input)?.f_to_kind(Kind::Float)?);
-        done(batch.labels.size()[0] as usize);
+        done(batch.labels.size()[0] as usize)?;
         labels.push(batch.labels);
     }
     if values.is_empty() {

@@ -67,7 +67,11 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<()> {
     let loader = LoaderOptions { batch_size: args.forward.batch_size, device, ..LoaderOptions::default() };
     let mut source = ImageSource::evaluation(&images, &model.spec.preprocessing, loader)?;
     let bar = output::bar("images", images.len(), args.json);
-    let outputs = inference::over(&mut source, device, args.forward.precision, &mut |n| bar.inc(n as u64), |input| {
+    let mut advance = |images| {
+        bar.inc(images as u64);
+        Ok(())
+    };
+    let outputs = inference::over(&mut source, device, args.forward.precision, &mut advance, |input| {
         inference::logits(&model, input, false)
     })?;
     bar.finish_and_clear();

@@ -83,7 +83,7 @@ impl Disk {
         sets: &[&Labelled],
         folder: &Path,
         limit: u64,
-        progress: &mut dyn FnMut(usize, usize),
+        progress: &mut dyn FnMut(usize, usize) -> Result<()>,
     ) -> Result<(Self, Vec<String>)> {
         let (sorted, places) = fingerprints(sets)?;
         // Another version may decode otherwise.
@@ -240,7 +240,7 @@ fn write(
     places: &[usize],
     room: &Mutex<Room>,
     count: usize,
-    progress: &mut dyn FnMut(usize, usize),
+    progress: &mut dyn FnMut(usize, usize) -> Result<()>,
 ) -> Result<()> {
     let failed = |error| Error::io(path, "cannot write")(error);
     let file = File::options().write(true).open(path).map_err(failed)?;
@@ -279,7 +279,7 @@ fn write(
         drop(sender);
         for (done, (place, entry)) in written.into_iter().enumerate() {
             entries[place] = entry.map_err(failed)?;
-            progress(done + 1, count);
+            progress(done + 1, count)?;
         }
         Ok::<(), Error>(())
     })?;

@@ -28,7 +28,11 @@ fn on_disk(folder: &tempfile::TempDir, limit: u64) -> (Arc<ImageCache>, usize) {
     let [train, val] = sets(folder);
     let mut decoded = 0;
     let images = folder.path().join("images");
-    let cache = ImageCache::on_disk(&[&train, &val], &images, limit, &mut |done, _| decoded = done).unwrap();
+    let mut count = |done, _| {
+        decoded = done;
+        Ok(())
+    };
+    let cache = ImageCache::on_disk(&[&train, &val], &images, limit, &mut count).unwrap();
     (cache, decoded)
 }
 
@@ -135,6 +139,18 @@ fn the_folder_stays_below_the_limit_and_what_a_killed_run_left_goes() {
     assert_eq!(on_disk(&folder, whole / 2).1, 0);
     let (cache, decoded) = on_disk(&folder, 1 << 30);
     assert!(decoded == 16 && cache.notes()[0].contains("16 of 16"));
+}
+
+#[test]
+fn writing_can_be_ended_and_leaves_nothing() {
+    let folder = folder();
+    let [train, val] = sets(&folder);
+    let images = folder.path().join("images");
+    let mut end = |done, _| if done < 3 { Ok(()) } else { Err(crate::Error::Interrupted("now".into())) };
+    let ended = ImageCache::on_disk(&[&train, &val], &images, 1 << 30, &mut end).map(drop).unwrap_err();
+    assert!(matches!(ended, crate::Error::Interrupted(_)), "{ended}");
+    assert_eq!(std::fs::read_dir(&images).unwrap().count(), 0);
+    assert_eq!(on_disk(&folder, 1 << 30).1, 16);
 }
 
 #[test]

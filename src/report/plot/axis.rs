@@ -1,5 +1,7 @@
 //! Where numbers lie along an axis, and which of them are written beside it.
 
+use crate::report::format;
+
 /// One axis of a plot.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Axis {
@@ -55,9 +57,11 @@ impl Axis {
                 let value = digit * 10f64.powi(exponent);
                 let inside = (low - 1e-9..=high + 1e-9).contains(&value.log10());
                 if inside && exponent.rem_euclid(every) == 0 {
-                    let small = (-3..5).contains(&exponent);
-                    let text =
-                        if small { plain(value, -exponent.min(0) as usize) } else { format!("{digit}e{exponent}") };
+                    let text = match exponent {
+                        -3..0 => plain(value, -exponent as usize),
+                        0..7 => format::count(value as u64),
+                        _ => format!("{digit}e{exponent}"),
+                    };
                     ticks.push((value, text));
                 }
             }
@@ -110,6 +114,7 @@ mod tests {
         assert_eq!(ticks((0.0, 30.0), false, true), ["0", "10", "20", "30"]);
         assert_eq!(ticks((1e-5, 1.0), true, false), ["1e-5", "1e-4", "0.001", "0.01", "0.1", "1"]);
         assert_eq!(ticks((1.0, 20.0), true, false), ["1", "2", "5", "10", "20"]);
+        assert_eq!(ticks((1e3, 1e5), true, false), ["1,000", "10,000", "100,000"]);
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub enum Event<'a> {
     },
     /// Something the user should know; one line.
     Message(&'a str),
-    /// Work that is no training step, such as computing features, is under way.
+    /// Work that is no training step, such as computing features, is under way; an observer that answers an error ends it.
     Work {
         /// What is counted.
         what: &'a str,

@@ -298,7 +298,7 @@ fn imprint(
         return model.head().imprint(&features.f_to_device(device)?, &labels.f_to_device(device)?);
     }
     let mut images = ImageSource::evaluation(&splits.train, &model.spec.preprocessing, loader)?;
-    let outputs = inference::over(&mut images, device, options.fit.precision, &mut |_| {}, |input| {
+    let outputs = inference::over(&mut images, device, options.fit.precision, &mut |_| Ok(()), |input| {
         inference::features(model, input, model.backbone().stages.len())
     })?;
     model.head().imprint(&outputs.values, &outputs.labels.f_to_device(device)?)

@@ -30,7 +30,7 @@ impl Finetune {
     /// Logits and labels of the validation images.
     pub(super) fn outputs(&mut self) -> Result<Outputs> {
         let (model, device) = (&self.model, self.model.store.device());
-        inference::over(&mut self.validation, device, self.precision, &mut |_| {}, |input| {
+        inference::over(&mut self.validation, device, self.precision, &mut |_| Ok(()), |input| {
             inference::logits(model, input, false)
         })
     }
