@@ -1,7 +1,8 @@
-//! What a model is worth: metrics from logits and labels, calibration, and the mistakes to look at.
+//! What a model is worth: metrics from logits and labels, calibration, and the mistakes to look at; and what a source
+//! model will be worth, forecast before any training ([`transferability`]), and how good the forecast was ([`rank`]).
 //!
-//! Everything starts at [`Predictions`], which holds logits and labels that belong together; [`Evaluation`] is the whole
-//! of it in one value that can be written to a file.
+//! What is measured starts at [`Predictions`], which holds logits and labels that belong together; [`Evaluation`] is the
+//! whole of it in one value that can be written to a file.
 //!
 //! ```
 //! use regraft::eval::{Evaluation, Predictions};
@@ -20,7 +21,9 @@ mod evaluation;
 mod metric;
 mod oracle;
 mod predictions;
+pub mod rank;
 mod temperature;
+pub mod transferability;
 
 pub use calibration::{Calibration, ReliabilityBin, brier_score};
 pub use classification::{Averages, ClassScores, ConfusionMatrix, accuracy, negative_log_likelihood, top_k_accuracy};
