@@ -1,5 +1,9 @@
 //! Losses that more than one method uses.
 
 mod cross_entropy;
+mod distillation;
+#[cfg(test)]
+mod golden;
 
 pub use cross_entropy::{CrossEntropy, balancing_weights};
+pub use distillation::distillation;
