@@ -4,6 +4,8 @@ mod cross_entropy;
 mod distillation;
 #[cfg(test)]
 mod golden;
+mod starting_point;
 
 pub use cross_entropy::{CrossEntropy, balancing_weights};
 pub use distillation::distillation;
+pub use starting_point::StartingPoint;
