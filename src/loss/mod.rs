@@ -2,10 +2,12 @@
 
 mod cross_entropy;
 mod distillation;
+mod features;
 #[cfg(test)]
 mod golden;
 mod starting_point;
 
 pub use cross_entropy::{CrossEntropy, balancing_weights};
 pub use distillation::distillation;
+pub use features::{StageFeatures, feature_distance};
 pub use starting_point::StartingPoint;
