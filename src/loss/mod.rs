@@ -6,8 +6,10 @@ mod features;
 #[cfg(test)]
 mod golden;
 mod starting_point;
+mod uncertainty;
 
 pub use cross_entropy::{CrossEntropy, balancing_weights};
 pub use distillation::distillation;
 pub use features::{StageFeatures, feature_distance};
 pub use starting_point::StartingPoint;
+pub use uncertainty::uncertainty_weighted;
