@@ -5,11 +5,13 @@ mod distillation;
 mod features;
 #[cfg(test)]
 mod golden;
+mod grad_norm;
 mod starting_point;
 mod uncertainty;
 
 pub use cross_entropy::{CrossEntropy, balancing_weights};
 pub use distillation::distillation;
 pub use features::{StageFeatures, feature_distance};
+pub use grad_norm::{TaskState, grad_norm, renormalised_weights};
 pub use starting_point::StartingPoint;
 pub use uncertainty::uncertainty_weighted;
