@@ -7,7 +7,8 @@
 //! | **source labelled** | [`methods::both_labelled`] | |
 //! | **source unlabelled** | | |
 //!
-//! The square with methods in it so far: [`methods::both_labelled::finetune`]. What the program does is in [`cli`],
+//! In the square so far: [`methods::both_labelled::finetune`] and, as losses that it may add,
+//! [`methods::both_labelled::conserve`]. What the program does is in [`cli`],
 //! and everything that it can do is in the library too:
 //!
 //! ```

@@ -3,6 +3,7 @@
 mod bad_input;
 mod bench;
 mod closed_pipe;
+mod conserve;
 mod cuda;
 mod demo;
 mod exact_resume;

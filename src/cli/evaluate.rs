@@ -23,6 +23,9 @@ pub struct EvaluateArgs {
     /// Folder with one folder per class, named as the model's classes; of train/ and val/, val/ is taken
     #[arg(long, value_name = "FOLDER")]
     data: PathBuf,
+    /// Does the source task instead, with the head that a run with --conserve or --source-data keeps beside the new one
+    #[arg(long)]
+    earlier: bool,
     /// Writes confusion matrix, reliability plot and a gallery of mistakes to this folder
     #[arg(long, value_name = "FOLDER")]
     plots: Option<PathBuf>,
@@ -44,6 +47,7 @@ pub struct EvaluateArgs {
 pub fn run(args: EvaluateArgs) -> anyhow::Result<ExitCode> {
     let device = args.forward.device()?;
     let model = Classifier::open(&args.model, device, &args.preprocessing)?;
+    let model = if args.earlier { model.into_earlier()? } else { model };
     let images = open_for_evaluation(&args.data, &model.spec.classes)?;
     let loader = LoaderOptions { batch_size: args.forward.batch_size, device, ..LoaderOptions::default() };
     let mut source = ImageSource::evaluation(&images, &model.spec.preprocessing, loader)?;

@@ -49,26 +49,31 @@ pub(super) fn outcome(outcome: &Outcome, run: &RunDir, as_json: bool) -> anyhow:
         return print_json(&outcome.result);
     }
     let folder = run.path().display();
+    let parent = run.path().parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     print(&format!(
-        "{}\n\n{} in {} ({}{}); everything is in {folder}\n  curves     tensorboard --logdir {}\n  plots      {}\n  \
+        "{}\n\n{}{} in {} ({}{}); everything is in {folder}\n  curves     tensorboard --logdir {}\n  plots      {}\n  \
          use it     regraft predict --model {folder} IMAGE\n",
         evaluation_table(&outcome.evaluation),
+        outcome.source.map_or(String::new(), |source| format!(
+            "the source task: {} before, {} now\n",
+            format::percent(source.before),
+            format::percent(source.after)
+        )),
         format::percent(outcome.evaluation.accuracy),
         format::seconds(outcome.result.seconds),
         format::rate(outcome.result.images_per_second, "images"),
         outcome.result.peak_memory_bytes.map_or(String::new(), |bytes| format!(", {} of memory", format::bytes(bytes))),
-        run.path().parent().unwrap_or(Path::new(".")).display(),
+        parent.display(),
         run.plots().display(),
     ))
 }
 
 /// Mean and standard deviation over seeds; also written into their folder.
 pub(super) fn spread(outcomes: &[(u64, Outcome)], folder: &Path, as_json: bool) -> anyhow::Result<()> {
-    let metrics = |outcome: &Outcome| outcome.evaluation.metrics();
     let mut table = Table::new([("metric", Align::Left), ("mean", Align::Right), ("std", Align::Right)]);
     let mut rows = serde_json::Map::new();
-    for (index, metric) in metrics(&outcomes[0].1).into_iter().enumerate() {
-        let values: Vec<f64> = outcomes.iter().map(|(_, outcome)| metrics(outcome)[index].value).collect();
+    for (index, metric) in outcomes[0].1.metrics().into_iter().enumerate() {
+        let values: Vec<f64> = outcomes.iter().map(|(_, outcome)| outcome.metrics()[index].value).collect();
         let (mean, std) = mean_and_std(&values);
         table.row([metric.name.clone(), format!("{mean:.4}"), format!("{std:.4}")]);
         rows.insert(metric.name, json!({ "mean": mean, "std": std, "values": values }));

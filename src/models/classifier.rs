@@ -6,8 +6,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
-use super::formats::StateDict;
+use super::formats::{StateDict, load_into};
 use super::layers::Layer;
+use super::selector::lies_under;
 use super::torchscript::Cut;
 use super::{Backbone, Builder, Head, HeadKind, Outline, SourceModel, Store, architecture, cache, names, registry};
 use crate::data::Preprocessing;
@@ -15,6 +16,8 @@ use crate::{Error, Result};
 
 /// Where a model's description lies in the metadata of a safetensors file.
 const METADATA_KEY: &str = "regraft";
+/// Where the head of the earlier task lies among the model's tensors.
+pub(crate) const EARLIER_HEAD: &str = "earlier_head";
 /// The file with the description in a TorchScript archive.
 pub(super) const EXTRA_FILE: &str = "regraft.json";
 
@@ -39,6 +42,18 @@ pub struct Spec {
     /// What logits are divided by so that probabilities mean what they say (Guo et al. 2017); 1 if not calibrated.
     #[serde(default = "one")]
     pub temperature: f64,
+    /// The task that the network had before, where its head was kept beside the new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<EarlierTask>,
+}
+
+/// A task that a network can do besides its own, on the same features with a head of its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EarlierTask {
+    /// Which head.
+    pub head: HeadKind,
+    /// The classes' names.
+    pub classes: Vec<String>,
 }
 
 fn one() -> f64 {
@@ -77,6 +92,7 @@ pub struct Classifier {
     pub store: Store,
     backbone: Backbone,
     head: Head,
+    earlier: Option<Head>,
     /// Whether a TorchScript module answers with its head and evaluates when told to, so that another head can stand there.
     pub(super) ends_in_head: bool,
 }
@@ -109,15 +125,20 @@ impl Classifier {
     fn on(backbone: Backbone, builder: Builder, spec: Spec, seed: u64, ends_in_head: bool) -> Result<Self> {
         tch::manual_seed(seed as i64);
         let head = Head::on(&backbone, &builder, spec.head, spec.classes.len() as i64, spec.dropout)?;
-        Ok(Self { spec, store: builder.finish(), backbone, head, ends_in_head })
+        let earlier = |task: &EarlierTask| {
+            let (scope, classes) = (builder.root().at(EARLIER_HEAD), task.classes.len() as i64);
+            Head::new(&scope, task.head, backbone.form, backbone.features, classes, backbone.dropout)
+        };
+        let earlier = spec.earlier.as_ref().map(earlier).transpose()?;
+        Ok(Self { spec, store: builder.finish(), backbone, head, earlier, ends_in_head })
     }
 
-    /// A source model as it was published, with the classes of its source task.
+    /// A source model with the classes of its source task; as it was published, or with the `weights` of a file.
     ///
     /// # Errors
     /// Weights that have not been fetched, or that do not fit.
-    pub fn source(entry: &SourceModel, device: Device) -> Result<Self> {
-        let file = cache::require(&entry.name)?;
+    pub fn source(entry: &SourceModel, weights: Option<&Path>, device: Device) -> Result<Self> {
+        let file = weights.map_or_else(|| cache::require(&entry.name), |file| Ok(file.to_path_buf()))?;
         let spec = Spec {
             architecture: entry.name.clone(),
             source: entry.name.clone(),
@@ -127,13 +148,22 @@ impl Classifier {
             classes: registry::imagenet_classes().iter().map(|name| name.to_string()).collect(),
             preprocessing: entry.preprocessing.clone(),
             temperature: 1.0,
+            earlier: None,
         };
         let model = Self::new(spec, device, 0)?;
-        let dict = StateDict::read(&file)?;
-        let ignored = |name: &str| model.backbone.ignores(name);
-        let loaded = names::load(&model.store.views(), dict, &model.backbone.architecture, &[], ignored)?;
-        loaded.require(&file, &entry.name, false)?;
+        model.load_source(&file)?;
         Ok(model)
+    }
+
+    /// Copies all of a source model's weights from a file, its head included.
+    ///
+    /// # Errors
+    /// A file that cannot be read or does not hold this network.
+    fn load_source(&self, file: &Path) -> Result<()> {
+        let ignored = |name: &str| self.backbone.ignores(name);
+        let dict = StateDict::read(file)?;
+        let loaded = names::load(&self.store.views(), dict, &self.backbone.architecture, &[], ignored)?;
+        loaded.require(file, &self.spec.source, false)
     }
 
     /// Reads a classifier from a `model.safetensors` of a run.
@@ -163,8 +193,9 @@ impl Classifier {
     pub fn load_backbone(&self, file: &Path) -> Result<names::Loaded> {
         let dict = StateDict::read(file)?;
         let head = format!("{}.", self.backbone.head_path);
-        let views = self.store.views().into_iter().filter(|(name, _)| !name.starts_with(&head)).collect();
-        let left_out = |name: &str| name.starts_with(&head) || self.backbone.ignores(name);
+        let heads = |name: &str| name.starts_with(&head) || lies_under(name, EARLIER_HEAD);
+        let views = self.store.views().into_iter().filter(|(name, _)| !heads(name)).collect();
+        let left_out = |name: &str| heads(name) || self.backbone.ignores(name);
         names::load(&views, dict, &self.backbone.architecture, &[], left_out)
     }
 
@@ -187,6 +218,40 @@ impl Classifier {
     /// The head.
     pub fn head(&self) -> &Head {
         &self.head
+    }
+
+    /// The head of the earlier task, where it was kept.
+    pub fn earlier_head(&self) -> Option<&Head> {
+        self.earlier.as_ref()
+    }
+
+    /// The same network doing the task that it had before, with that task's head.
+    ///
+    /// # Errors
+    /// A model that keeps no earlier head.
+    pub fn into_earlier(self) -> Result<Self> {
+        let none =
+            || Error::Model(format!("a model for {} keeps no head of an earlier task", self.spec.classes.join(", ")));
+        let (task, head) = self.spec.earlier.clone().zip(self.earlier).ok_or_else(none)?;
+        let spec = Spec { head: task.head, classes: task.classes, temperature: 1.0, earlier: None, ..self.spec };
+        Ok(Self { spec, head, earlier: None, ..self })
+    }
+
+    /// Copies the values of another network's head into the head of the earlier task, or into the head itself where there
+    /// is none of an earlier task.
+    ///
+    /// # Errors
+    /// Another form of head or number of classes.
+    pub fn take_head(&self, source: &Self) -> Result<()> {
+        let (from, own) = (format!("{}.", source.backbone.head_path), format!("{}.", self.backbone.head_path));
+        let to = if self.earlier.is_some() { format!("{EARLIER_HEAD}.") } else { own };
+        let under = |store: &Store, path: &str| -> BTreeMap<String, Tensor> {
+            let named = |(name, tensor): (String, Tensor)| Some((name.strip_prefix(path)?.to_string(), tensor));
+            store.views().into_iter().filter_map(named).collect()
+        };
+        let values = StateDict::new(under(&source.store, &from), BTreeMap::new());
+        let report = load_into(&under(&self.store, &to), &values, |name| Some(name.to_string()))?;
+        if report.is_clean() { Ok(()) } else { Err(Error::Model(format!("the source model's head: {report}"))) }
     }
 
     /// Freezes exactly these parameters; see [`Store::freeze`]. A stage without a parameter that learns runs as in
@@ -235,6 +300,7 @@ pub(crate) mod tests {
             classes: classes.iter().map(|name| name.to_string()).collect(),
             preprocessing: Preprocessing { resize: 32, crop: 32, ..entry.preprocessing.clone() },
             temperature: 1.5,
+            earlier: None,
         };
         Classifier::new(spec, Device::Cpu, seed)
     }

@@ -8,6 +8,8 @@
 //! by tracing, as in Python. Every file is read back and compared with the model before it is kept; where a
 //! module does not answer as the model when it goes out as itself, the graph of its features is kept like that of the others.
 //!
+//! The head of an earlier task that a model keeps is in safetensors only.
+//!
 //! ONNX is not among the formats: libtorch has no writer for it, and one of our own would be a second definition of
 //! every operator. In Python, `torch.onnx.export` takes the network that the exported `.pth` is loaded into.
 
@@ -18,8 +20,9 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::backbone::Body;
-use super::classifier::{Classifier, EXTRA_FILE};
+use super::classifier::{Classifier, EARLIER_HEAD, EXTRA_FILE};
 use super::formats::{write_pth, write_safetensors};
+use super::selector::lies_under;
 use super::{HeadKind, Role, torchscript};
 use crate::files::write_path_atomically;
 use crate::native::Script;
@@ -63,6 +66,7 @@ impl Classifier {
             ExportFormat::Safetensors | ExportFormat::Pth => {
                 let mut dict = self.store.snapshot()?;
                 if format == ExportFormat::Pth {
+                    dict.tensors.retain(|name, _| !lies_under(name, EARLIER_HEAD));
                     return write_pth(path, &dict);
                 }
                 if self.spec.architecture == torchscript::ARCHITECTURE {
@@ -92,6 +96,7 @@ impl Classifier {
     fn export_torchscript(&self, path: &Path) -> Result<()> {
         let mut spec = self.spec.clone();
         spec.head_path = Some(self.backbone().head_path.clone());
+        spec.earlier = None;
         let text = serde_json::to_string_pretty(&spec).expect("a description is plain data");
         let write = |file: &Path| {
             if let Some((script, replaced)) = self.as_itself() {
@@ -122,7 +127,7 @@ impl Classifier {
         let _guard = tch::no_grad_guard();
         let class: String =
             self.spec.architecture.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-        let entries = self.store.entries();
+        let entries = self.store.entries().filter(|(name, _)| !lies_under(name, EARLIER_HEAD));
         let tensors: Vec<_> =
             entries.map(|(name, entry)| (name, entry.tensor.shallow_clone(), entry.role == Role::Parameter)).collect();
         Script::trace(&class, &tensors, &self.pattern(2)?, |x| self.forward(x, false))

@@ -7,7 +7,7 @@ use super::HeadKind;
 use crate::{Error, Result};
 
 /// A kind of head, and the layer whose place it takes where that is not to be found by itself: written `mlp`,
-/// `classifier.1` or `mlp@classifier.1`.
+/// `classifier.1` or `mlp@classifier.1`; or `keep`, for the head that the source model has.
 ///
 /// ```
 /// use regraft::models::{HeadChoice, HeadKind};
@@ -24,18 +24,26 @@ pub struct HeadChoice {
     pub kind: HeadKind,
     /// The dotted path of the layer that it replaces.
     pub at: Option<String>,
+    /// Whether the source model's own head stays, for the same classes.
+    pub keep: bool,
 }
+
+/// The word for a head that stays.
+const KEEP: &str = "keep";
 
 impl std::str::FromStr for HeadChoice {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
+        if text == KEEP {
+            return Ok(Self { keep: true, ..Self::default() });
+        }
         let kind_of = |name: &str| HeadKind::from_str(name, false).ok();
         let (kind, at) = match text.split_once('@') {
             Some((kind, at)) => (
                 kind_of(kind).ok_or_else(|| {
                     Error::Usage(format!(
-                        "`{text}`: `{kind}` is no head; expected linear, mlp or prototype before the @"
+                        "`{text}`: `{kind}` is no head; expected linear, mlp or prototype before the @; keep stands alone"
                     ))
                 })?,
                 Some(at),
@@ -45,12 +53,15 @@ impl std::str::FromStr for HeadChoice {
         if at.is_some_and(|at| at.split('.').any(|part| part.trim().is_empty())) {
             return Err(Error::Usage(format!("`{text}` names no layer; expected a dotted path, as classifier.1")));
         }
-        Ok(Self { kind, at: at.map(str::to_string) })
+        Ok(Self { kind, at: at.map(str::to_string), keep: false })
     }
 }
 
 impl std::fmt::Display for HeadChoice {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.keep {
+            return f.write_str(KEEP);
+        }
         let kind = self.kind.to_possible_value().expect("every kind has a name");
         match &self.at {
             None => f.write_str(kind.get_name()),
@@ -79,7 +90,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() -> Result<()> {
-        for text in ["linear", "mlp", "prototype", "prototype@fc", "linear@classifier.1"] {
+        for text in ["linear", "mlp", "keep", "prototype", "prototype@fc", "linear@classifier.1"] {
             assert_eq!(text.parse::<HeadChoice>()?.to_string(), text);
         }
         assert_eq!("heads.head".parse::<HeadChoice>()?.to_string(), "linear@heads.head");

@@ -36,9 +36,10 @@ mod vision_transformer;
 
 pub use architecture::{architectures, build};
 pub use backbone::{Backbone, FeatureForm, Stage};
+pub(crate) use classifier::EARLIER_HEAD;
 #[cfg(test)]
 pub(crate) use classifier::tests::small as small_classifier;
-pub use classifier::{Classifier, Spec};
+pub use classifier::{Classifier, EarlierTask, Spec};
 pub use export::ExportFormat;
 pub use head::{Head, HeadKind};
 pub use head_choice::HeadChoice;
@@ -47,5 +48,6 @@ pub use open::Named;
 pub(crate) use open::OF_RUN;
 pub use recognise::recognise;
 pub use registry::SourceModel;
+pub(crate) use selector::lies_under;
 pub use selector::{Outline, Selector};
 pub use store::{Builder, Entry, Role, Scope, Store};

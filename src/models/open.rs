@@ -68,7 +68,7 @@ impl Classifier {
             return Err(Error::Usage(faults.join("; ")));
         }
         let mut model = match Named::find(name)? {
-            Named::Source(entry) => Self::source(entry, device)?,
+            Named::Source(entry) => Self::source(entry, None, device)?,
             Named::Trained(file) => Self::load(&file, device)?,
             Named::TorchScript(file) => return Self::open_torchscript(&file, device, options),
         };
@@ -144,5 +144,6 @@ fn bare(file: &Path, cut: &Cut, options: &PreprocessingOptions) -> Result<Spec> 
         classes,
         preprocessing: cut.preprocessing(options)?,
         temperature: 1.0,
+        earlier: None,
     })
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use globset::Glob;
 
+use super::classifier::EARLIER_HEAD;
 use crate::{Error, Result};
 
 /// A model's parameters by stage.
@@ -17,6 +18,8 @@ pub struct Outline {
     pub stages: Vec<(String, Vec<String>)>,
     /// Names of the head's parameters.
     pub head: Vec<String>,
+    /// Names of the parameters of the earlier task's head, where there is one; no selector reaches them.
+    pub earlier: Vec<String>,
 }
 
 impl Outline {
@@ -26,11 +29,12 @@ impl Outline {
         head_path: &str,
         names: impl Iterator<Item = String>,
     ) -> Self {
-        let mut outline = Self { stages: vec![], head: vec![] };
+        let mut outline = Self { stages: vec![], head: vec![], earlier: vec![] };
         outline.stages.extend(stages.iter().map(|(stage, _)| (stage.clone(), vec![])));
         for name in names {
             match stages.iter().position(|(_, paths)| paths.iter().any(|path| lies_under(&name, path))) {
                 Some(stage) => outline.stages[stage].1.push(name),
+                None if lies_under(&name, EARLIER_HEAD) => outline.earlier.push(name),
                 None if lies_under(&name, head_path) => outline.head.push(name),
                 None => unreachable!("parameter {name} belongs to no stage"),
             }

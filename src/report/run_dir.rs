@@ -158,6 +158,11 @@ impl RunDir {
         self.checkpoints().join("best").join(MODEL)
     }
 
+    /// The folder of the source model, where a run needs it to the end.
+    pub fn source_model(&self) -> PathBuf {
+        self.checkpoints().join("source")
+    }
+
     /// The folder of the plots.
     pub fn plots(&self) -> PathBuf {
         self.path.join(PLOTS)

@@ -20,7 +20,7 @@ use super::sources::{Features, ImageSource, Input};
 use crate::data::{ImageSet, Labelled, LoaderOptions};
 use crate::files::write_json;
 use crate::models::formats::{StateDict, write_safetensors};
-use crate::models::{Classifier, cache};
+use crate::models::{Classifier, EARLIER_HEAD, cache, lies_under};
 use crate::{Error, Result};
 
 const NAME: &str = "features";
@@ -192,8 +192,12 @@ fn keep(folder: &Path, names: &[String], features: &Tensor) -> Result<()> {
 
 /// The name of the folder for features of exactly these stages.
 fn name_of(model: &Classifier, stages: usize, precision: Precision) -> Result<String> {
-    let (backbone, head) = (model.backbone(), format!("{}.", model.backbone().head_path));
-    let later = |name: &str| name.starts_with(&head) || backbone.stages[stages..].iter().any(|stage| stage.owns(name));
+    let backbone = model.backbone();
+    let heads = [backbone.head_path.as_str(), EARLIER_HEAD];
+    let later = |name: &str| {
+        heads.iter().any(|head| lies_under(name, head))
+            || backbone.stages[stages..].iter().any(|stage| stage.owns(name))
+    };
     let weights = model.store.digest(|name| !later(name))?;
     let preprocessing = serde_json::to_string(&model.spec.preprocessing).expect("plain data");
     let about = format!("{stages} {weights} {preprocessing} {precision} {:?}", model.store.device());

@@ -100,12 +100,17 @@ pub struct Freezing {
     /// Multiplies the learning rate by this once per stage below the head (layer-wise decay), as 0.8
     #[arg(long, value_name = "FACTOR")]
     pub layer_decay: Option<f64>,
-    /// What batch-norm layers do
-    #[arg(long, value_enum, default_value = "follow")]
-    pub batch_norm: NormPolicy,
+    /// What batch-norm layers do [default: follow, or hold-statistics with --conserve]
+    #[arg(long, value_enum)]
+    pub batch_norm: Option<NormPolicy>,
 }
 
 impl Freezing {
+    /// What batch-norm layers do; they follow if nothing is said.
+    fn norm_policy(&self) -> NormPolicy {
+        self.batch_norm.unwrap_or(NormPolicy::Follow)
+    }
+
     pub(crate) fn faults(&self, epochs: usize, faults: &mut Vec<String>) {
         for UnfreezeAt { epoch, layers } in &self.unfreeze_at {
             if *epoch >= epochs {
@@ -126,13 +131,13 @@ impl Freezing {
     /// A selector that matches nothing, or layers to unfreeze that are not frozen.
     pub fn plan(&self, outline: &Outline, store: &Store) -> Result<Plan> {
         let mut frozen = self.freeze.select(outline)?;
-        if self.batch_norm == NormPolicy::Freeze {
+        if self.norm_policy() == NormPolicy::Freeze {
             frozen.extend(store.parameters().map(|(name, _)| name.to_string()).filter(|name| store.is_norm(name)));
         }
         let mut thaws = vec![];
         for UnfreezeAt { epoch, layers } in &self.unfreeze_at {
             let mut names = layers.select(outline)?;
-            if self.batch_norm == NormPolicy::Freeze {
+            if self.norm_policy() == NormPolicy::Freeze {
                 names.retain(|name| !store.is_norm(name));
             }
             if frozen.is_disjoint(&names) {
@@ -143,7 +148,11 @@ impl Freezing {
         let mut multipliers = std::collections::BTreeMap::new();
         for (name, _) in store.parameters() {
             let below_head = outline.stages.len() - outline.depth(name);
-            let backbone = if below_head > 0 { self.backbone_lr.unwrap_or(1.0) } else { 1.0 };
+            let backbone = if below_head > 0 || outline.earlier.iter().any(|earlier| earlier == name) {
+                self.backbone_lr.unwrap_or(1.0)
+            } else {
+                1.0
+            };
             let decay = self.layer_decay.unwrap_or(1.0).powi(below_head as i32);
             multipliers.insert(name.to_string(), backbone * decay);
         }
@@ -152,7 +161,7 @@ impl Freezing {
                 *multipliers.get_mut(&name).expect("selectors give names of the store") *= factor;
             }
         }
-        Ok(Plan { frozen, thaws, multipliers, hold_statistics: self.batch_norm != NormPolicy::Follow })
+        Ok(Plan { frozen, thaws, multipliers, hold_statistics: self.norm_policy() != NormPolicy::Follow })
     }
 }
 
@@ -166,6 +175,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Also keeps these parameters as they are throughout.
+    pub fn hold(&mut self, names: impl IntoIterator<Item = String>) {
+        self.frozen.extend(names);
+    }
+
     /// Names of what is frozen in `epoch`.
     pub fn frozen(&self, epoch: usize) -> BTreeSet<String> {
         let mut frozen = self.frozen.clone();
@@ -263,7 +277,7 @@ mod tests {
         for (selector, stages) in [("all", 2), ("first:1", 1), ("two", 0)] {
             assert_eq!(freezing(selector).plan(&outline, &store)?.held_stages(&outline), stages, "{selector}");
         }
-        let held = |batch_norm| Freezing { batch_norm, ..freezing("none") }.plan(&outline, &store);
+        let held = |policy| Freezing { batch_norm: Some(policy), ..freezing("none") }.plan(&outline, &store);
         let statistics = ["one.norm.running_mean", "two.norm.running_mean"];
         assert_eq!(held(NormPolicy::HoldStatistics)?.always_frozen(&store), statistics);
         let norms = ["one.norm.weight", "two.norm.weight"];

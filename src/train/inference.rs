@@ -19,14 +19,50 @@ use crate::models::layers::Layer;
 /// # Errors
 /// What libtorch refuses, as an image too small for the network.
 pub fn logits(model: &Classifier, input: &Input, train: bool) -> Result<Tensor> {
-    match input {
-        Input::Images(images) => {
-            model.forward(&normalise(images, &model.spec.preprocessing, model.store.device())?, train)
+    let ((begun, x), backbone) = (begin(model, input)?, model.backbone());
+    model.head().forward(&backbone.run(begun..backbone.stages.len(), &x, train)?, train)
+}
+
+/// A batch as the network's stages take it: normalised images, or features; and how many stages have run.
+///
+/// # Errors
+/// What libtorch refuses.
+pub fn begin(model: &Classifier, input: &Input) -> Result<(usize, Tensor)> {
+    Ok(match input {
+        Input::Images(images) => (0, normalise(images, &model.spec.preprocessing, model.store.device())?),
+        Input::Features { values, stages } => (*stages, values.shallow_clone()),
+    })
+}
+
+/// What a network made of a batch on the way to its head.
+#[derive(Debug)]
+pub struct Passed {
+    /// What every stage gave, the first that ran first; empty unless asked for.
+    pub stages: Vec<Tensor>,
+    /// What the head gets.
+    pub features: Tensor,
+}
+
+impl Passed {
+    /// Runs the stages from number `begun` on over `x`; `each` keeps what every one of them gives. Of a network that runs
+    /// only as a whole that is the last alone.
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn through(model: &Classifier, begun: usize, x: &Tensor, train: bool, each: bool) -> Result<Self> {
+        let (backbone, mut stages) = (model.backbone(), vec![]);
+        let mut x = x.shallow_clone();
+        let mut from = begun;
+        for end in begun + 1..=backbone.stages.len() {
+            if end == backbone.stages.len() || (each && backbone.is_cut_at(end)) {
+                x = backbone.run(from..end, &x, train)?;
+                from = end;
+                if each {
+                    stages.push(x.shallow_clone());
+                }
+            }
         }
-        Input::Features { values, stages } => {
-            let backbone = model.backbone();
-            model.head().forward(&backbone.run(*stages..backbone.stages.len(), values, train)?, train)
-        }
+        Ok(Self { stages, features: x })
     }
 }
 
@@ -38,10 +74,7 @@ pub fn logits(model: &Classifier, input: &Input, train: bool) -> Result<Tensor> 
 /// # Errors
 /// What libtorch refuses.
 pub fn features(model: &Classifier, input: &Input, stages: usize) -> Result<Tensor> {
-    let (begun, x) = match input {
-        Input::Images(images) => (0, normalise(images, &model.spec.preprocessing, model.store.device())?),
-        Input::Features { values, stages } => (*stages, values.shallow_clone()),
-    };
+    let (begun, x) = begin(model, input)?;
     model.backbone().run(begun..stages, &x, false)
 }
 

@@ -101,7 +101,7 @@ pub(super) fn options(method: Method, shots: usize, common: &Common) -> Finetune
             (600 / shots.max(1)).max(15)
         }
         Method::FineTuned => {
-            options.freezing.batch_norm = NormPolicy::HoldStatistics;
+            options.freezing.batch_norm = Some(NormPolicy::HoldStatistics);
             // The layers below the head learn at a tenth of this.
             options.fit.optimizer.lr = 3e-3;
             // The first steps of a random head would tear at the layers below it.

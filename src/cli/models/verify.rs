@@ -63,7 +63,7 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<()> {
     let Imagenet { images, unknown_folders, unknown_images } = open_imagenet(&args.data, wnids, classes)?;
     let images = limited(images, args.limit)?;
     output::fetch_if_source(Path::new(&entry.name), false)?;
-    let model = Classifier::source(entry, device)?;
+    let model = Classifier::source(entry, None, device)?;
     let loader = LoaderOptions { batch_size: args.forward.batch_size, device, ..LoaderOptions::default() };
     let mut source = ImageSource::evaluation(&images, &model.spec.preprocessing, loader)?;
     let bar = output::bar("images", images.len(), args.json);

@@ -1,3 +1,4 @@
 //! Source and target labelled: what was learned on one labelled task helps another.
 
+pub mod conserve;
 pub mod finetune;

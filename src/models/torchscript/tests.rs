@@ -32,6 +32,7 @@ fn spec(head: HeadKind, classes: &[&str]) -> Spec {
         classes: classes.iter().map(|name| name.to_string()).collect(),
         preprocessing: options().apply(&Preprocessing::imagenet()),
         temperature: 1.0,
+        earlier: None,
     }
 }
 

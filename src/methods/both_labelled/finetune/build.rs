@@ -9,38 +9,47 @@ use crate::data::{Preprocessing, Splits};
 use crate::methods::options::ModelOptions;
 use crate::models::formats::StateDict;
 use crate::models::torchscript::{self, TorchScript};
-use crate::models::{Classifier, HeadChoice, HeadKind, Named, Spec, cache};
+use crate::models::{Classifier, EarlierTask, HeadChoice, HeadKind, Named, Spec, cache};
 use crate::train::Checkpoint;
 use crate::train::observe::Observers;
 use crate::{Error, Result};
 
+/// What the network is made for.
+pub(super) struct Purpose<'a> {
+    /// All options.
+    pub options: &'a FinetuneOptions,
+    /// The data.
+    pub splits: &'a Splits,
+    /// Where it is to lie.
+    pub device: Device,
+    /// The source model with its own head, where that is wanted.
+    pub source: Option<&'a Classifier>,
+}
+
 /// The network with its first weights, or those of the checkpoint `resumed`, and a new head. A run that goes on needs the
 /// source model again only where that is the program of the network, not just its weights.
 pub(super) fn build(
-    options: &FinetuneOptions,
-    splits: &Splits,
-    device: Device,
+    purpose: &Purpose,
     resumed: Option<&Path>,
     observers: &mut Observers,
 ) -> Result<(Classifier, Option<InitialWeights>)> {
+    let Purpose { options, device, source, .. } = *purpose;
     let seed = options.machine.seed;
     let checkpoint = resumed.map(Checkpoint::read).transpose()?;
     let earlier = checkpoint.as_ref().map(|checkpoint| Spec::of(&checkpoint.model)).transpose()?.flatten();
     let (model, file) = match earlier.filter(|spec| spec.architecture != torchscript::ARCHITECTURE) {
         Some(spec) => (Classifier::new(spec, device, seed)?, None),
         None => match Named::find(Path::new(&options.model.model))? {
-            Named::TorchScript(file) => {
-                (graft(&file, options, splits, device, observers)?, options.model.weights.clone())
-            }
+            Named::TorchScript(file) => (graft(&file, purpose, observers)?, options.model.weights.clone()),
             Named::Source(entry) => {
                 let file = weights(&options.model, || cache::require(&entry.name))?;
-                let spec = native(&entry.name, &entry.preprocessing, &file, options, splits)?;
+                let spec = native(&entry.name, &entry.preprocessing, &file, purpose)?;
                 (Classifier::new(spec, device, seed)?, file)
             }
             Named::Trained(path) => {
                 let trained = described(&path)?;
                 let file = weights(&options.model, || Ok(path))?;
-                let spec = native(&trained.architecture, &trained.preprocessing, &file, options, splits)?;
+                let spec = native(&trained.architecture, &trained.preprocessing, &file, purpose)?;
                 (Classifier::new(spec, device, seed)?, file)
             }
         },
@@ -50,12 +59,47 @@ pub(super) fn build(
             model.store.restore(&checkpoint.model)?;
             None
         }
-        None => Some(InitialWeights::load(&model, file, &options.model, observers)?),
+        None => {
+            let initial = InitialWeights::load(&model, file, &options.model, observers)?;
+            source.map(|source| model.take_head(source)).transpose()?;
+            Some(initial)
+        }
     };
     if options.machine.channels_last && model.backbone().takes_channels_last() {
         model.store.to_channels_last()?;
     }
     Ok((model, initial))
+}
+
+/// Which head the network gets, and which it keeps beside that.
+fn heads(purpose: &Purpose) -> Result<(HeadKind, Option<EarlierTask>)> {
+    let choice = &purpose.options.model.head;
+    match purpose.source {
+        Some(source) if choice.keep => {
+            let (own, wanted) = (&source.spec.classes, &purpose.splits.classes);
+            if own == wanted {
+                return Ok((source.spec.head, None));
+            }
+            Err(Error::Usage(format!(
+                "--head keep: the source model knows {} classes ({}), the data have {} ({}); leave it out for a new head",
+                own.len(),
+                some(own),
+                wanted.len(),
+                some(wanted)
+            )))
+        }
+        Some(source) => {
+            let earlier = EarlierTask { head: source.spec.head, classes: source.spec.classes.clone() };
+            Ok((choice.kind, Some(earlier)))
+        }
+        None => Ok((choice.kind, None)),
+    }
+}
+
+/// The first few of many names.
+fn some(names: &[String]) -> String {
+    let shown = names.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if names.len() > 3 { format!("{shown}, …") } else { shown }
 }
 
 /// The file of the first weights, if there is one.
@@ -81,37 +125,34 @@ fn native(
     architecture: &str,
     preprocessing: &Preprocessing,
     weights: &Option<PathBuf>,
-    options: &FinetuneOptions,
-    splits: &Splits,
+    purpose: &Purpose,
 ) -> Result<Spec> {
-    let ModelOptions { head: HeadChoice { kind, at }, dropout, preprocessing: wanted, .. } = &options.model;
+    let ModelOptions { head: HeadChoice { at, .. }, dropout, preprocessing: wanted, .. } = &purpose.options.model;
     if let Some(at) = at {
         return Err(Error::Usage(format!(
             "--head {at}: {architecture} knows where its head is; the layer is to be named for a TorchScript file only, and \
              the kinds of head are linear, mlp and prototype"
         )));
     }
+    let (head, earlier) = heads(purpose)?;
     Ok(Spec {
         architecture: architecture.to_string(),
         source: weights.as_ref().map_or("random".into(), |file| file.display().to_string()),
-        head: *kind,
+        head,
         head_path: None,
         dropout: *dropout,
-        classes: splits.classes.clone(),
+        classes: purpose.splits.classes.clone(),
         preprocessing: wanted.apply(preprocessing),
         temperature: 1.0,
+        earlier,
     })
 }
 
 /// A TorchScript module whose head is replaced.
-fn graft(
-    file: &Path,
-    options: &FinetuneOptions,
-    splits: &Splits,
-    device: Device,
-    observers: &mut Observers,
-) -> Result<Classifier> {
-    let ModelOptions { from_scratch, head: HeadChoice { kind, at }, dropout, preprocessing, .. } = &options.model;
+fn graft(file: &Path, purpose: &Purpose, observers: &mut Observers) -> Result<Classifier> {
+    let Purpose { options, device, .. } = *purpose;
+    let ModelOptions { from_scratch, head: HeadChoice { at, .. }, dropout, preprocessing, .. } = &options.model;
+    let (kind, earlier) = heads(purpose)?;
     let shown = file.display();
     if *from_scratch {
         return Err(Error::Usage(format!(
@@ -124,25 +165,30 @@ fn graft(
     let mut cut = module.cut(at.as_deref())?;
     let preprocessing = own.map_or_else(|| cut.preprocessing(preprocessing), Ok)?;
     cut.try_out(&preprocessing, device)?;
-    let new = HeadChoice { kind: *kind, at: None };
-    observers.message(&format!("{shown}: a new head ({new}) takes the place of its layer {}", cut.head()))?;
+    if options.model.head.keep {
+        observers.message(&format!("{shown}: its head {} stays", cut.head()))?;
+    } else {
+        let new = HeadChoice { kind, ..HeadChoice::default() };
+        observers.message(&format!("{shown}: a new head ({new}) takes the place of its layer {}", cut.head()))?;
+    }
     for note in cut.notes() {
         observers.message(&format!("{shown}: {note}"))?;
     }
     let spec = Spec {
         architecture: torchscript::ARCHITECTURE.into(),
         source: shown.to_string(),
-        head: *kind,
+        head: kind,
         head_path: Some(cut.head().to_string()),
         dropout: *dropout,
-        classes: splits.classes.clone(),
+        classes: purpose.splits.classes.clone(),
         preprocessing,
         temperature: 1.0,
+        earlier,
     };
     let model = Classifier::graft(cut, spec, device, options.machine.seed)?;
     // better now than after the last epoch
     let folder = tempfile::tempdir().map_err(Error::io(std::env::temp_dir(), "cannot write"))?;
-    let mend = if *kind == HeadKind::Linear { "" } else { "; try --head linear" };
+    let mend = if kind == HeadKind::Linear { "" } else { "; try --head linear" };
     let lost = |error| Error::file(file, format!("what is learned could not be saved: {error}{mend}"));
     model.save(folder.path()).map_err(lost)?;
     Ok(model)

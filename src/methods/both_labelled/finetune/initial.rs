@@ -55,6 +55,12 @@ impl InitialWeights {
         Ok(initial)
     }
 
+    /// Whether this tensor of the backbone came from somewhere. The weights of a TorchScript module are in it from the start.
+    pub(super) fn covers(&self, name: &String) -> bool {
+        let loaded = self.report.as_ref().is_none_or(|report| report.loaded.contains(name));
+        loaded || self.copies.iter().any(|copy| copy.report.loaded.contains(name))
+    }
+
     /// Whether nothing came from anywhere.
     pub fn is_random(&self) -> bool {
         self.file.is_none() && self.copies.is_empty()

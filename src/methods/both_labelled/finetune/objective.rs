@@ -10,8 +10,10 @@ use tch::{Kind, Tensor};
 use crate::data::{ImageCache, Mix};
 use crate::eval::{Evaluation, Predictions};
 use crate::loss::CrossEntropy;
+use crate::methods::both_labelled::conserve::Conservation;
+use crate::models::layers::Layer;
 use crate::models::{Classifier, Store};
-use crate::train::inference::{self, Outputs};
+use crate::train::inference::{self, Outputs, Passed};
 use crate::train::{Assessment, Input, LabelledBatch, Objective, Parts, Plan, Precision, Progress, Source};
 use crate::{Result, native};
 
@@ -22,6 +24,8 @@ pub struct Finetune {
     pub(super) criterion: CrossEntropy,
     pub(super) mix: Option<Mix>,
     pub(super) validation: Source,
+    /// What holds the network to its source model, if anything does.
+    pub(super) conservation: Option<Conservation>,
     pub(super) cache: Option<Arc<ImageCache>>,
     pub(super) precision: Precision,
 }
@@ -62,34 +66,45 @@ impl Objective for Finetune {
         self.plan.always_frozen(&self.model.store)
     }
 
-    /// `loss`: cross-entropy; `accuracy`: the share of the batch that is right, without mixing.
+    /// `loss`: what is minimised; `cross_entropy` and what [`conserve`](super::super::conserve) adds, where it adds
+    /// something; `accuracy`: the share of the batch that is right, without mixing.
     fn losses(&mut self, batch: &LabelledBatch, _progress: Progress) -> Result<Parts> {
         let device = self.model.store.device();
         let labels = native::send(&batch.labels, device)?;
-        let (logits, total) = match (&self.mix, &batch.input) {
-            (Some(mix), Input::Images(images)) => {
-                let images = crate::data::normalise(images, &self.model.spec.preprocessing, device)?;
-                // libtorch's generator is seeded for this batch alone, so the mix is too.
-                let draw = i64::try_from(Tensor::randint(i64::MAX, [1], (Kind::Int64, tch::Device::Cpu)))?;
-                let classes = self.model.spec.classes.len() as i64;
-                let rng = &mut ChaCha8Rng::seed_from_u64(draw as u64);
-                let (images, targets) = mix.apply(&images, &labels, classes, self.criterion.smoothing(), rng)?;
-                let logits = self.model.forward(&images, true)?;
-                let total = self.criterion.soft(&logits, &targets)?;
-                (logits, total)
-            }
-            (_, input) => {
-                let logits = inference::logits(&self.model, input, true)?;
-                let total = self.criterion.hard(&logits, &labels)?;
-                (logits, total)
-            }
+        let (begun, mut x) = inference::begin(&self.model, &batch.input)?;
+        let mut mixed = None;
+        if let (Some(mix), Input::Images(_)) = (&self.mix, &batch.input) {
+            // libtorch's generator is seeded for this batch alone, so the mix is too.
+            let draw = i64::try_from(Tensor::randint(i64::MAX, [1], (Kind::Int64, tch::Device::Cpu)))?;
+            let classes = self.model.spec.classes.len() as i64;
+            let rng = &mut ChaCha8Rng::seed_from_u64(draw as u64);
+            let (images, targets) = mix.apply(&x, &labels, classes, self.criterion.smoothing(), rng)?;
+            x = images;
+            mixed = Some(targets);
+        }
+        let each = self.conservation.as_ref().is_some_and(Conservation::compares_stages);
+        let passed = Passed::through(&self.model, begun, &x, true, each)?;
+        let logits = self.model.head().forward(&passed.features, true)?;
+        let target = match &mixed {
+            Some(targets) => self.criterion.soft(&logits, targets)?,
+            None => self.criterion.hard(&logits, &labels)?,
         };
+        let terms = match &self.conservation {
+            Some(conservation) => conservation.terms(&self.model, begun, &x, &passed)?,
+            None => vec![],
+        };
+        let total = terms.iter().try_fold(target.shallow_clone(), |sum, (_, term)| sum.f_add(term))?;
+        let mut losses = vec![("loss", total.detach())];
+        if !terms.is_empty() {
+            losses.push(("cross_entropy", target.detach()));
+            losses.extend(terms.iter().map(|(name, term)| (*name, term.detach())));
+        }
         let mut shares = vec![];
-        if self.mix.is_none() {
+        if mixed.is_none() {
             let right = logits.detach().f_argmax(-1, false)?.f_eq_tensor(&labels)?;
             shares.push(("accuracy", right.f_to_kind(Kind::Float)?.f_mean(Kind::Float)?));
         }
-        Ok(Parts { losses: vec![("loss", total.detach())], shares, total })
+        Ok(Parts { losses, shares, total })
     }
 
     fn assess(&mut self) -> Result<Assessment> {

@@ -1,10 +1,12 @@
 //! What a run leaves behind once training is over: the model, its measures, the plots, and last `result.json`.
 
-use super::{Keep, Prepared};
-use crate::eval::Evaluation;
+use super::{Keep, Prepared, source};
+use crate::data::LoaderOptions;
+use crate::eval::{Evaluation, Metric, Unit};
 use crate::models::formats::StateDict;
 use crate::report::plot::{Chart, Range, Series, curves, save_png};
 use crate::report::{RunDir, RunResult, Versions, evaluation_plots, peak_memory_bytes};
+use crate::train::batch_size::BatchSize;
 use crate::train::device::device_name;
 use crate::train::observe::{EpochRecord, Event, Observer, Observers, epochs_of};
 use crate::train::{Fitted, Objective};
@@ -17,6 +19,39 @@ pub struct Outcome {
     pub result: RunResult,
     /// Everything measured on the validation images.
     pub evaluation: Evaluation,
+    /// What became of the source task, where there are images of it.
+    pub source: Option<SourceAccuracy>,
+}
+
+/// The share of the source task's images that is named rightly.
+#[derive(Debug, Clone, Copy)]
+pub struct SourceAccuracy {
+    /// By the source model.
+    pub before: f64,
+    /// By the model that was fine-tuned, with the source model's head.
+    pub after: f64,
+}
+
+impl SourceAccuracy {
+    /// What was lost.
+    pub fn forgetting(&self) -> f64 {
+        self.before - self.after
+    }
+
+    fn metrics(&self) -> [Metric; 3] {
+        [
+            Metric::higher("source_accuracy_before", self.before, Unit::Fraction),
+            Metric::higher("source_accuracy", self.after, Unit::Fraction),
+            Metric::lower("forgetting", self.forgetting(), Unit::Fraction),
+        ]
+    }
+}
+
+impl Outcome {
+    /// Everything that was measured.
+    pub fn metrics(&self) -> Vec<Metric> {
+        self.evaluation.metrics().into_iter().chain(self.source.iter().flat_map(SourceAccuracy::metrics)).collect()
+    }
 }
 
 /// Loads the model that is kept, measures it, and writes it with its plots; `result.json` comes last.
@@ -41,12 +76,15 @@ pub(super) fn finish(
     learning_curves(&epochs_of(&run.metrics())?, run)?;
     show_plots(run, fitted.state.step as u64, observers)?;
     run.write_json("evaluation.json", &evaluation)?;
+    let source = source_accuracy(prepared)?;
+    let options = &prepared.options;
 
     let state = &fitted.state;
-    let device = objective.store().device();
+    let device = prepared.objective.store().device();
+    let measured = evaluation.metrics().into_iter().chain(source.iter().flat_map(SourceAccuracy::metrics));
     let result = RunResult {
         method: "finetune".into(),
-        metrics: evaluation.metrics().into_iter().map(|metric| (metric.name, metric.value)).collect(),
+        metrics: measured.into_iter().map(|metric| (metric.name, metric.value)).collect(),
         epochs: state.epoch as u64,
         steps: state.step as u64,
         seconds: state.seconds,
@@ -58,7 +96,21 @@ pub(super) fn finish(
         versions: Versions::current(),
     };
     run.finish(&result)?;
-    Ok(Outcome { result, evaluation })
+    Ok(Outcome { result, evaluation, source })
+}
+
+/// What became of the source task.
+fn source_accuracy(prepared: &Prepared) -> Result<Option<SourceAccuracy>> {
+    let Prepared { objective, source_images, options, .. } = prepared;
+    let (Some(images), Some(conservation)) = (source_images, &objective.conservation) else { return Ok(None) };
+    let device = objective.model.store.device();
+    let batch_size = match options.machine.batch_size {
+        BatchSize::Fixed(images) => images,
+        BatchSize::Auto => unreachable!("chosen before training"),
+    };
+    let loader = LoaderOptions { batch_size, workers: options.machine.workers, device, ..LoaderOptions::default() };
+    let of = |model| source::accuracy_of(model, images, loader, options.fit.precision);
+    Ok(Some(SourceAccuracy { before: of(conservation.source())?, after: of(&objective.model)? }))
 }
 
 /// The plots again, for who looks at TensorBoard.
