@@ -59,6 +59,9 @@ fn the_source_task_is_measured_before_and_after_and_stays_usable() {
     assert_eq!(evaluation["accuracy"], result["metrics"]["source_accuracy"]);
     let refused = scene.run(&["evaluate", "--model", "runs/source", "--data", "data", "--earlier"]);
     assert!(stderr(&refused).contains("keeps no head of an earlier task"), "{}", stderr(&refused));
+    let inspected = scene.run(&["inspect", "runs/near"]);
+    let text = String::from_utf8_lossy(&inspected.stdout).into_owned();
+    assert!(text.contains("earlier head  3 classes: blue, green, red"), "{text}");
     // other programs get the new task alone
     succeed(&scene.run(&["export", "runs/near", "--format", "pth", "--out", "near.pth"]));
     succeed(&scene.run(&["export", "runs/near", "--out", "near.pt"]));

@@ -261,6 +261,10 @@ fn render(report: &Report) -> String {
         let kind = kind.map_or(String::new(), |kind| kind.get_name().to_string());
         fact("source", &spec.source);
         fact("head", &format!("{kind}, {} classes: {}", classes.len(), brief(classes)));
+        if let Some(earlier) = &spec.earlier {
+            let classes = &earlier.classes;
+            fact("earlier head", &format!("{} classes: {} (--earlier)", classes.len(), brief(classes)));
+        }
         let Preprocessing { resize, crop, interpolation, mean, std } = &spec.preprocessing;
         fact("resize, crop", &format!("{resize} → {crop} pixels, {interpolation:?}").to_lowercase());
         fact("mean, std", &format!("{mean:?}, {std:?}"));
