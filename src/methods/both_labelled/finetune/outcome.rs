@@ -130,19 +130,23 @@ fn learning_curves(epochs: &[EpochRecord], run: &RunDir) -> Result<()> {
         points: epochs.iter().filter_map(|record| Some((record.epoch as f64 + 1.0, of(record)?))).collect(),
         ..Series::default()
     };
-    let train = |name: &'static str| move |record: &EpochRecord| record.train.get(name).copied();
+    // the first name that there is
+    let train = |names: &'static [&'static str]| {
+        move |record: &EpochRecord| names.iter().find_map(|name| record.train.get(*name).copied())
+    };
     let val = |name: &'static str| move |record: &EpochRecord| record.validation.get(name).copied();
-    let chart = |title: &str, y: &str, range, keys: [&'static str; 2]| Chart {
+    let chart = |title: &str, y: &str, range, training: &'static [&'static str], validation| Chart {
         title: title.into(),
         x_label: "epoch".into(),
         y_label: y.into(),
         y_range: range,
-        series: vec![series("training", &train(keys[0])), series("validation", &val(keys[1]))],
+        series: vec![series("training", &train(training)), series("validation", &val(validation))],
         ..Chart::default()
     };
     let charts = [
-        chart("Loss", "cross-entropy [nats]", Range::Fit, ["loss", "negative_log_likelihood"]),
-        chart("Accuracy", "share that is right", Range::Unit, ["accuracy", "accuracy"]),
+        // without what holds the model to its source, where something does
+        chart("Loss", "cross-entropy [nats]", Range::Fit, &["cross_entropy", "loss"], "negative_log_likelihood"),
+        chart("Accuracy", "share that is right", Range::Unit, &["accuracy"], "accuracy"),
     ];
     save_png(run.plots().join("curves.png"), &curves(&charts)?)
 }
