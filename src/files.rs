@@ -72,6 +72,16 @@ pub fn write_bytes(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     write_atomically(path, |file| file.write_all(bytes))
 }
 
+/// Reads a value from the JSON file `path`.
+///
+/// # Errors
+/// A file that cannot be read or holds no such value.
+pub fn read_json<T: serde::de::DeserializeOwned>(path: impl AsRef<Path>) -> Result<T> {
+    let path = path.as_ref();
+    let text = std::fs::read_to_string(path).map_err(Error::io(path, "cannot read"))?;
+    serde_json::from_str(&text).map_err(|error| Error::file(path, format!("does not hold what is expected: {error}")))
+}
+
 /// Writes `value` to `path` as indented JSON with a line feed at the end.
 ///
 /// # Errors

@@ -3,14 +3,12 @@
 //! Every cell of its table is an ordinary run of `regraft finetune` in a folder of its own, so what is finished is not
 //! done again when the demo is started again, and what was interrupted goes on from its checkpoint.
 
-mod bar;
 mod data;
 mod recipe;
 mod report;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use clap::Args;
@@ -19,10 +17,9 @@ use serde_json::json;
 use super::{interrupt, output};
 use crate::data::{ImageSet, OpenOptions, open_data};
 use crate::methods::both_labelled::finetune::{self, FinetuneOptions};
-use crate::report::{RunDir, RunResult, format};
+use crate::report::format;
+use crate::train::Precision;
 use crate::train::device::DeviceChoice;
-use crate::train::{Checkpoint, Precision};
-use crate::{Error, Result};
 use recipe::{Common, Method};
 use report::Cell;
 
@@ -98,17 +95,17 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
             args.device.describe(device)
         );
     }
+    let mut runs = interrupt::cells(&args.out, args.force, args.quiet);
     let mut cells = vec![];
     for (index, &(method, shots)) in plan.iter().enumerate() {
         let label = format!("[{}/{}] {}, {shots} per class", index + 1, plan.len(), method.title());
-        let options = recipe::options(method, shots, &common).resolved();
-        let run = args.out.join(format!("{}-{shots}", method.name()));
-        let result = cell(&options, &run, &label, &args)?;
+        let name = format!("{}-{shots}", method.name());
+        let result = finetune::cell(&mut runs, &name, &label, &recipe::options(method, shots, &common))?;
         let accuracy = result.metrics["accuracy"];
         if !args.quiet {
             eprintln!("{label}: {} in {}", report::percent(accuracy), format::seconds(result.seconds));
         }
-        cells.push(Cell { method, shots, accuracy, seconds: result.seconds, run });
+        cells.push(Cell { method, shots, accuracy, seconds: result.seconds, run: runs.path(&name) });
     }
     let picture = args.out.join("learning-curve.png");
     let test_images = open_data(&data, &OpenOptions::default())?.val.len();
@@ -125,51 +122,4 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         println!("{}", report::next_steps(&cells, &data, &args.out));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Does one run, or what is left of it.
-fn cell(options: &FinetuneOptions, folder: &Path, label: &str, args: &DemoArgs) -> Result<RunResult> {
-    let interrupted = interrupt::flag();
-    let stopped = |detail: &str| Error::Interrupted(format!("{detail}the same command goes on from here"));
-    if interrupted.load(Ordering::Relaxed) {
-        return Err(stopped(""));
-    }
-    let (run, resume) = open(options, folder, args.force)?;
-    if run.is_finished() {
-        return read(&run);
-    }
-    let step = if resume { Some(Checkpoint::read_state(&run.last())?.step as u64) } else { None };
-    if !resume {
-        run.write_config(options)?;
-    }
-    let mut observers = interrupt::observers(&run, step, true)?;
-    observers.0.push(Box::new(bar::Bar::new(label, args.quiet)));
-    match finetune::run(options, &run, &mut observers, interrupted, resume) {
-        Err(Error::Interrupted(_)) => Err(stopped("the checkpoint is written; ")),
-        outcome => Ok(outcome?.result),
-    }
-}
-
-/// The folder of a run, and whether there is a checkpoint to go on from.
-fn open(options: &FinetuneOptions, folder: &Path, force: bool) -> Result<(RunDir, bool)> {
-    if force || !folder.join("config.json").is_file() {
-        return Ok((RunDir::create(folder, force)?, false));
-    }
-    if finetune::options_of(folder)? != *options {
-        let folder = folder.display();
-        let reason = format!("{folder}: is a run with other options; choose another --out, or start over with --force");
-        return Err(Error::Usage(reason));
-    }
-    let run = RunDir::open(folder)?;
-    if run.is_finished() || run.last().join("state.json").is_file() {
-        return Ok((run, true));
-    }
-    // Stopped before its first checkpoint: nothing is lost by starting over.
-    Ok((RunDir::create(folder, true)?, false))
-}
-
-fn read(run: &RunDir) -> Result<RunResult> {
-    let file = run.result();
-    let text = std::fs::read_to_string(&file).map_err(Error::io(&file, "cannot read"))?;
-    serde_json::from_str(&text).map_err(|error| Error::file(&file, format!("is no result of a run: {error}")))
 }

@@ -1,8 +1,11 @@
 //! Ctrl-C: the first asks the run to end, and to save what it learned, the second ends the program at once.
 
+use std::path::Path;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::run_bar::RunBar;
+use crate::methods::cells::Cells;
 use crate::report::RunDir;
 use crate::train::observe::{Event, Observer, Observers};
 use crate::{Error, Result};
@@ -33,6 +36,16 @@ pub(super) fn observers(run: &RunDir, resume: Option<u64>, quiet: bool) -> Resul
     let mut observers = Observers::of_run(run, resume, quiet)?;
     observers.0.push(Box::new(EndsWork(flag())));
     Ok(observers)
+}
+
+/// Runs in the folder `root` that show one line of progress each.
+pub(super) fn cells<'a>(root: &Path, force: bool, quiet: bool) -> Cells<'a> {
+    let observe = move |run: &RunDir, step, label: &str| {
+        let mut observers = observers(run, step, true)?;
+        observers.0.push(Box::new(RunBar::new(label, quiet)));
+        Ok(observers)
+    };
+    Cells { root: root.to_path_buf(), force, interrupted: flag(), observe: Box::new(observe) }
 }
 
 struct EndsWork(&'static AtomicBool);

@@ -14,6 +14,7 @@ pub mod predict;
 mod forward;
 mod interrupt;
 mod output;
+mod run_bar;
 
 use std::process::ExitCode;
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::Result;
+use crate::eval::mean_and_std;
 use crate::methods::both_labelled::finetune::Outcome;
 use crate::methods::options::ModelOptions;
 use crate::models::{cache, registry};
@@ -85,14 +86,6 @@ pub(super) fn spread(outcomes: &[(u64, Outcome)], folder: &Path, as_json: bool) 
         return print_json(&summary);
     }
     print(&format!("{table}\nover seeds {seeds:?}; the runs are in {}\n", folder.display()))
-}
-
-/// Mean and sample standard deviation.
-pub(super) fn mean_and_std(values: &[f64]) -> (f64, f64) {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
-    (mean, variance.sqrt())
 }
 
 /// What the learning-rate range test found.

@@ -23,6 +23,7 @@ mod random;
 mod sampler;
 mod samples;
 mod split;
+mod subset_of_classes;
 mod synthetic;
 mod transform;
 
@@ -46,6 +47,6 @@ pub use preprocessing::{Interpolation, Preprocessing, PreprocessingOptions};
 pub use random::{Purpose, stream};
 pub use sampler::Sampler;
 pub use samples::{Draw, SampleSource, Samples, Transform};
-pub use split::{Split, shots, stratified};
+pub use split::{Split, share, shots, stratified};
 pub use synthetic::{SyntheticOptions, SyntheticSet};
 pub use transform::{EvaluationTransform, resized_size};

@@ -18,13 +18,17 @@ pub struct OpenOptions {
     pub seed: u64,
     /// Train on this many images of each class, chosen by `seed`; without a validation folder, all others validate.
     pub shots: Option<usize>,
+    /// Train on this share of what is to be trained on, the same of each class, chosen by `seed`.
+    pub share: Option<f64>,
+    /// Only these classes, in this order; all of them if there are none here.
+    pub classes: Vec<String>,
     /// Decode every image now and leave out those that cannot be; otherwise the first one that is met is an error.
     pub skip_broken: bool,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { val_fraction: 0.2, seed: 0, shots: None, skip_broken: false }
+        Self { val_fraction: 0.2, seed: 0, shots: None, share: None, classes: vec![], skip_broken: false }
     }
 }
 
@@ -67,6 +71,10 @@ pub fn open_data_observed(root: &Path, options: &OpenOptions, progress: &dyn Fn(
             (Labelled::new(train), val.map(|set| Labelled::new(Arc::new(set))))
         }
     };
+    if !options.classes.is_empty() {
+        train = train.with_classes(&options.classes)?;
+        val = val.map(|val| val.with_classes(&options.classes)).transpose()?;
+    }
     let mut broken = Vec::new();
     if options.skip_broken {
         let (first, all) = (train.len(), train.len() + val.as_ref().map_or(0, ImageSet::len));
@@ -89,6 +97,10 @@ pub fn open_data_observed(root: &Path, options: &OpenOptions, progress: &dyn Fn(
             (chosen, val.unwrap_or(rest))
         }
     };
+    let train = match options.share {
+        Some(share) => train.subset(&split::share(&train.labels(), share, options.seed)?.train),
+        None => train,
+    };
     require_images(root, &train, &val, broken.len())?;
     let missing: Vec<String> = val.class_counts().empty().map(String::from).collect();
     if !missing.is_empty() {
@@ -99,21 +111,21 @@ pub fn open_data_observed(root: &Path, options: &OpenOptions, progress: &dyn Fn(
 }
 
 /// Opens labelled images for a model that knows `classes`: a folder of class folders, the validation part of a data set
-/// that has one, or IDX files.
+/// that has one, or IDX files, of which images of other classes are left out where the model knows some of them only.
 ///
 /// # Errors
-/// As [`open_data`]; also a class that the model does not know.
+/// As [`open_data`]; also a class folder that the model does not know.
 pub fn open_for_evaluation(root: &Path, classes: &[String]) -> Result<Labelled> {
     let set: Arc<dyn ImageSet> = match find(root, &mut Vec::new())? {
         Layout::Folders { train, val } => Arc::new(FolderSet::open_with_classes(&val.unwrap_or(train), classes)?),
         Layout::Idx { train, val } => {
             let path = val.unwrap_or(train);
-            let set = IdxSet::open(&path)?;
-            if set.classes() != classes {
-                let (found, known) = (set.classes().join(", "), classes.join(", "));
-                return Err(Error::file(path, format!("has the classes {found}, but the model knows {known}")));
+            let set = Labelled::new(Arc::new(IdxSet::open(&path)?));
+            if let Some(missing) = classes.iter().find(|class| !set.classes().contains(class)) {
+                let found = set.classes().join(", ");
+                return Err(Error::file(path, format!("has the classes {found}, but the model knows also {missing}")));
             }
-            Arc::new(set)
+            Arc::new(set.with_classes(classes)?)
         }
     };
     if set.is_empty() {

@@ -58,6 +58,19 @@ pub fn shots(labels: &[usize], classes: &[String], n: usize, seed: u64) -> Resul
     Ok(divide(labels, seed, |_| n))
 }
 
+/// Chooses a `share` of each class to train on, by `seed`: rounded to whole images, at least one of each.
+///
+/// With one seed, the choice for a smaller share is contained in that for a larger one, and both in the order of [`shots`].
+///
+/// # Errors
+/// A share that is not above 0 and at most 1.
+pub fn share(labels: &[usize], share: f64, seed: u64) -> Result<Split> {
+    if !(share > 0.0 && share <= 1.0) {
+        return Err(Error::Usage(format!("--share {share}: expected a number above 0 and at most 1, as 0.05")));
+    }
+    Ok(divide(labels, seed, |members| ((members as f64 * share).round() as usize).clamp(members.min(1), members)))
+}
+
 /// Shuffles each class and takes as many of it as `taken` says for its size.
 fn divide(labels: &[usize], seed: u64, taken: impl Fn(usize) -> usize) -> Split {
     let mut split = Split { train: Vec::new(), rest: Vec::new() };
@@ -100,6 +113,22 @@ mod tests {
 
     fn of_class(part: &[usize], labels: &[usize], class: usize) -> usize {
         part.iter().filter(|&&position| labels[position] == class).count()
+    }
+
+    #[test]
+    fn a_share_of_every_class_grows_by_the_same_images() {
+        let labels: Vec<usize> = (0..100).map(|i| usize::from(i >= 60)).chain([2]).collect();
+        let parts: Vec<Split> = [0.05, 0.25, 1.0].iter().map(|&part| share(&labels, part, 3).unwrap()).collect();
+        let counts = |split: &Split| [0, 1, 2].map(|class| of_class(&split.train, &labels, class));
+        assert_eq!(parts.iter().map(counts).collect::<Vec<_>>(), [[3, 2, 1], [15, 10, 1], [60, 40, 1]]);
+        for (smaller, larger) in parts.iter().zip(&parts[1..]) {
+            assert!(smaller.train.iter().all(|position| larger.train.contains(position)));
+        }
+        let few = shots(&labels, &names(3), 1, 3).unwrap();
+        assert!(few.train.iter().all(|position| parts[0].train.contains(position)));
+        assert!(
+            share(&labels, 0.0, 0).is_err() && share(&labels, 1.1, 0).is_err() && share(&labels, f64::NAN, 0).is_err()
+        );
     }
 
     proptest! {

@@ -22,6 +22,7 @@ mod metric;
 mod oracle;
 mod predictions;
 pub mod rank;
+mod spread;
 mod temperature;
 pub mod transferability;
 
@@ -32,4 +33,5 @@ pub use metric::{Metric, Unit};
 pub(crate) use oracle::OracleKey;
 pub use oracle::oracle_accuracy;
 pub use predictions::{Mistake, Predictions};
+pub use spread::mean_and_std;
 pub use temperature::Temperature;

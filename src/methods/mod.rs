@@ -1,4 +1,6 @@
 //! The methods, by which labels exist.
 
 pub mod both_labelled;
+pub mod cells;
 pub mod options;
+pub mod tasks;

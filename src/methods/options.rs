@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
-use crate::data::{CacheImages, GIB, ImageCache, PreprocessingOptions, Splits};
+use crate::data::{CacheImages, GIB, ImageCache, OpenOptions, PreprocessingOptions, Splits, open_data};
 use crate::models::cache::Cache;
 use crate::models::names::Rule;
 use crate::models::{HeadChoice, Selector};
@@ -29,6 +29,14 @@ pub struct DataOptions {
     /// Trains on this many images per class; without a val/ all others are for validation
     #[arg(long, value_name = "N")]
     pub shots: Option<usize>,
+    /// Trains on this share of the training images, the same of each class
+    #[arg(long, value_name = "SHARE", conflicts_with = "shots")]
+    #[serde(default)]
+    pub share: Option<f64>,
+    /// Only these classes, separated by commas
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    #[serde(default)]
+    pub classes: Vec<String>,
     /// Leaves out images that cannot be read, and lists them, instead of stopping
     #[arg(long)]
     pub skip_broken: bool,
@@ -147,6 +155,12 @@ impl DataOptions {
         if self.shots == Some(0) {
             faults.push("--shots must be at least 1".into());
         }
+        if let Some(share) = self.share.filter(|share| !(*share > 0.0 && *share <= 1.0)) {
+            faults.push(format!("--share {share} must be above 0 and at most 1"));
+        }
+        if self.share.is_some() && self.shots.is_some() {
+            faults.push("--share and --shots both say how many images to train on; leave one of them out".into());
+        }
         match self.cache_limit {
             Some(limit) if !(limit > 0.0 && limit.is_finite()) => {
                 faults.push(format!("--cache-limit {limit} must be a number of GiB above 0"));
@@ -156,6 +170,26 @@ impl DataOptions {
             }
             _ => {}
         }
+    }
+
+    /// Opens the data set, and says what is to be known of it.
+    ///
+    /// # Errors
+    /// See [`open_data`].
+    ///
+    /// # Panics
+    /// Options without a folder, which [`faults`](Self::faults) finds.
+    pub fn open(&self, seed: u64, observers: &mut Observers) -> Result<Splits> {
+        let Self { data, val_fraction, shots, share, classes, skip_broken, .. } = self.clone();
+        let root = data.expect("validated");
+        let splits = open_data(&root, &OpenOptions { val_fraction, seed, skip_broken, shots, share, classes })?;
+        for note in &splits.notes {
+            observers.message(note)?;
+        }
+        for broken in &splits.broken {
+            observers.message(&format!("left out: {}: {}", broken.name, broken.reason))?;
+        }
+        Ok(splits)
     }
 
     /// The same splits with a cache of decoded images in front of them, and the cache, if one is wanted. A folder that

@@ -3,14 +3,15 @@
 use super::store::{Builder, Scope};
 use super::{
     Backbone, Head, HeadKind, alexnet, convnext, densenet, efficientnet, efficientnet_lite, inception, mobilenet_v2,
-    mobilenet_v3, registry, resnet, squeezenet, vgg, vision_transformer,
+    mobilenet_v3, registry, resnet, small_cnn, squeezenet, vgg, vision_transformer,
 };
+use crate::data::Preprocessing;
 use crate::{Error, Result};
 
 /// Networks that one file builds: their names, and what builds number i of them.
 type Family = (&'static [&'static str], fn(usize, &Scope) -> Result<Backbone>);
 
-const FAMILIES: [Family; 12] = [
+const FAMILIES: [Family; 13] = [
     (&efficientnet_lite::NAMES, efficientnet_lite::build),
     (&efficientnet::NAMES, efficientnet::build),
     (&mobilenet_v2::NAMES, mobilenet_v2::build),
@@ -23,11 +24,38 @@ const FAMILIES: [Family; 12] = [
     (&alexnet::NAMES, alexnet::build),
     (&squeezenet::NAMES, squeezenet::build),
     (&vision_transformer::NAMES, vision_transformer::build),
+    (&small_cnn::NAMES, small_cnn::build),
 ];
 
 /// The names of all architectures, family by family.
 pub fn architectures() -> impl Iterator<Item = &'static str> {
     FAMILIES.iter().flat_map(|(names, _)| names.iter().copied())
+}
+
+/// A network that can be built and of which no weights are published: it starts from random ones, or a file's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unlearned {
+    /// Its name.
+    pub architecture: &'static str,
+    /// How it takes its images if nothing is said.
+    pub preprocessing: Preprocessing,
+}
+
+impl Unlearned {
+    /// What is said to who wants its weights.
+    pub(crate) fn has_no_weights(&self) -> Error {
+        Error::Usage(format!(
+            "{} comes without learned weights: train it with regraft finetune --from-scratch, give --weights FILE, or name a \
+             run of it",
+            self.architecture
+        ))
+    }
+}
+
+/// The network without published weights of that name, if there is one.
+pub fn unlearned(name: &str) -> Option<Unlearned> {
+    let architecture = small_cnn::NAMES.into_iter().find(|known| *known == name)?;
+    Some(Unlearned { architecture, preprocessing: small_cnn::preprocessing() })
 }
 
 /// Builds the backbone of a source model, its tensors under `scope` and with the values that training from scratch
@@ -79,6 +107,7 @@ mod tests {
             "mobilenet_v3_small" => ("stem", "hidden", 8),
             "inception_v3" => ("stem", "Mixed_7c", 12),
             "vit_b_16" => ("patches", "norm", 14),
+            "small_cnn" => ("conv1", "fc6", 6),
             name if name.starts_with("vgg") => ("block1", "fc7", 7),
             name if name.starts_with("densenet") => ("stem", "denseblock4", 5),
             name if name.starts_with("squeezenet") => ("stem", "fire9", 9),

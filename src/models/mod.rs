@@ -27,6 +27,7 @@ mod recognise;
 pub mod registry;
 mod resnet;
 mod selector;
+mod small_cnn;
 mod squeezenet;
 mod store;
 pub mod torchscript;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tch::{Device, Kind, Tensor};
 
+use super::architecture::{self, Unlearned};
 use super::classifier::{Classifier, Spec};
 use super::formats::{Format, StateDict, load_into};
 use super::torchscript::{self, Cut, TorchScript};
@@ -17,6 +18,8 @@ use crate::{Error, Result};
 pub enum Named {
     /// A source model of the registry.
     Source(&'static SourceModel),
+    /// A network without published weights.
+    Unlearned(Unlearned),
     /// Weights and description that regraft wrote as safetensors.
     Trained(PathBuf),
     /// A module of `torch.jit.save`.
@@ -43,6 +46,9 @@ impl Named {
             return Self::of_file(name.to_path_buf());
         }
         let looks_like_path = name.components().count() > 1 || name.extension().is_some();
+        if let Some(network) = name.to_str().and_then(architecture::unlearned) {
+            return Ok(Self::Unlearned(network));
+        }
         match name.to_str().map(registry::find) {
             Some(Ok(entry)) => Ok(Self::Source(entry)),
             Some(Err(error)) if !looks_like_path => Err(error),
@@ -69,6 +75,7 @@ impl Classifier {
         }
         let mut model = match Named::find(name)? {
             Named::Source(entry) => Self::source(entry, None, device)?,
+            Named::Unlearned(network) => return Err(network.has_no_weights()),
             Named::Trained(file) => Self::load(&file, device)?,
             Named::TorchScript(file) => return Self::open_torchscript(&file, device, options),
         };

@@ -88,6 +88,10 @@ pub struct Freezing {
     /// Layers that keep the source model's weights: all, first:N, last:N, a stage or a glob, separated by commas
     #[arg(long, value_name = "SELECTOR", default_value = "none")]
     pub freeze: Selector,
+    /// Lets --freeze hold random weights: a control, which shows what layers are worth that learned nothing
+    #[arg(long)]
+    #[serde(default)]
+    pub freeze_random: bool,
     /// Lets layers learn from an epoch on (counted from 0), as 3:last:2; may be repeated for gradual unfreezing
     #[arg(long, value_name = "EPOCH:SELECTOR")]
     pub unfreeze_at: Vec<UnfreezeAt>,

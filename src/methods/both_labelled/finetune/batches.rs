@@ -4,28 +4,11 @@ use std::sync::Arc;
 
 use super::FinetuneOptions;
 use crate::Result;
-use crate::data::{
-    CacheImages, ImageCache, ImageSet, Labelled, LoaderOptions, OpenOptions, Sampler, Splits, open_data_observed,
-};
-use crate::methods::options::{Balance, DataOptions};
+use crate::data::{CacheImages, ImageCache, ImageSet, Labelled, LoaderOptions, Sampler, Splits};
+use crate::methods::options::Balance;
 use crate::models::Classifier;
 use crate::train::observe::Observers;
 use crate::train::{FeatureSource, ImageSource, Plan, Source, cached_stages, feature_cache, inference};
-
-/// Opens the data set, and says what is to be known of it.
-pub(super) fn open(options: &FinetuneOptions, observers: &mut Observers) -> Result<Splits> {
-    let DataOptions { data, val_fraction, shots, skip_broken, .. } = options.data.clone();
-    let root = data.expect("validated");
-    let open = OpenOptions { val_fraction, seed: options.machine.seed, skip_broken, shots };
-    let splits = open_data_observed(&root, &open, &|_, _| ())?;
-    for note in &splits.notes {
-        observers.message(note)?;
-    }
-    for broken in &splits.broken {
-        observers.message(&format!("left out: {}: {}", broken.name, broken.reason))?;
-    }
-    Ok(splits)
-}
 
 /// Batches to train on and batches to validate with: images, or what the first stages make of them where these never
 /// change, and the images do not either.

@@ -46,6 +46,11 @@ pub(super) fn build(
                 let spec = native(&entry.name, &entry.preprocessing, &file, purpose)?;
                 (Classifier::new(spec, device, seed)?, file)
             }
+            Named::Unlearned(network) => {
+                let file = weights(&options.model, || Err(network.has_no_weights()))?;
+                let spec = native(network.architecture, &network.preprocessing, &file, purpose)?;
+                (Classifier::new(spec, device, seed)?, file)
+            }
             Named::Trained(path) => {
                 let trained = described(&path)?;
                 let file = weights(&options.model, || Ok(path))?;

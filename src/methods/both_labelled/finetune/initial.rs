@@ -72,7 +72,8 @@ impl InitialWeights {
         match frozen.iter().find(|name| !copied.contains(name)) {
             None => Ok(()),
             Some(name) => Err(Error::Usage(format!(
-                "--from-scratch with --freeze would freeze random weights, as those of `{name}`; freeze only what --copy copies"
+                "--from-scratch with --freeze would freeze random weights, as those of `{name}`; freeze only what \
+                 --copy copies, or add --freeze-random"
             ))),
         }
     }

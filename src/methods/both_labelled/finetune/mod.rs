@@ -38,10 +38,11 @@ use super::conserve::Kept;
 use crate::Result;
 use crate::data::{ClassCounts, ImageSet, Labelled, LoaderOptions, Mix, Splits};
 use crate::loss::{CrossEntropy, balancing_weights};
+use crate::methods::cells::Cells;
 use crate::methods::options::Balance;
 use crate::models::HeadKind;
-use crate::report::RunDir;
 use crate::report::plot::{Chart, Marker, Series, curves, save_png};
+use crate::report::{RunDir, RunResult};
 use crate::train::batch_size::{self, BatchSize};
 use crate::train::observe::{Event, Finished, Observer, Observers};
 use crate::train::{RateCurve, Site, Source, fit, lr_find};
@@ -71,7 +72,7 @@ pub fn prepare(options: &FinetuneOptions, run: &RunDir, resume: bool, observers:
     let mut options = options.resolved();
     let device = options.machine.device()?;
     options.fit.precision.autocast(device)?;
-    let splits = batches::open(&options, observers)?;
+    let splits = options.data.open(options.machine.seed, observers)?;
     let source = source::open(&options, run, resume, device)?;
     let source_images = source::images(&options, source.as_ref())?;
     let checkpoint = run.last();
@@ -84,7 +85,8 @@ pub fn prepare(options: &FinetuneOptions, run: &RunDir, resume: bool, observers:
     if options.conserve.strength(Kept::Outputs).is_none() {
         plan.hold(outline.earlier.iter().cloned());
     }
-    if let Some(initial) = initial.as_ref().filter(|_| options.model.from_scratch) {
+    let random_may_not_freeze = options.model.from_scratch && !options.freezing.freeze_random;
+    if let Some(initial) = initial.as_ref().filter(|_| random_may_not_freeze) {
         initial.require_copied(&plan.frozen(0))?;
     }
     model.freeze(&plan.frozen(0), plan.holds_statistics())?;
@@ -141,6 +143,18 @@ pub fn run(
     observers.observe(&Event::Finished(Finished { step: fitted.state.step as u64, seconds: fitted.state.seconds }))?;
     observers.flush()?;
     Ok(outcome)
+}
+
+/// Fine-tunes as the run `name` among `cells`, unless that is done already.
+///
+/// # Errors
+/// As [`run`]; a folder that holds a run with other options.
+pub fn cell(cells: &mut Cells, name: &str, label: &str, options: &FinetuneOptions) -> Result<RunResult> {
+    options.validate()?;
+    let (options, interrupted) = (options.resolved(), cells.interrupted);
+    cells.run(name, label, &options, |folder, observers, resume| {
+        Ok(run(&options, folder, observers, interrupted, resume)?.result)
+    })
 }
 
 /// Tries learning rates instead of training; gives the curve and the plot of it in the folder `run`.

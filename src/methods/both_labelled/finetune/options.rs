@@ -90,8 +90,11 @@ impl FinetuneOptions {
         if !(0.0..1.0).contains(&self.label_smoothing) {
             faults.push(format!("--label-smoothing {} must be at least 0 and below 1", self.label_smoothing));
         }
-        if self.model.from_scratch && self.model.copy.is_empty() && self.freezing.freeze.to_string() != "none" {
-            faults.push("--from-scratch with --freeze would freeze random weights; leave one of them out".into());
+        let freezes = self.freezing.freeze.to_string() != "none" && !self.freezing.freeze_random;
+        if self.model.from_scratch && self.model.copy.is_empty() && freezes {
+            faults.push(
+                "--from-scratch with --freeze would freeze random weights; leave one of them out, or add --freeze-random".into(),
+            );
         }
         if self.model.head.keep && self.model.from_scratch {
             faults.push("--head keep is about a source model's head; leave --from-scratch out".into());

@@ -1,15 +1,15 @@
-//! One line of progress for each run of the demo: nine runs that told everything would tell too much.
+//! One line of progress for each of several runs: if all told everything, that would be too much.
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::output;
 use crate::Result;
-use crate::cli::output;
 use crate::train::observe::{Event, Observer};
 
 /// A bar that is there while a run goes on.
-pub(super) struct Bar(ProgressBar);
+pub(super) struct RunBar(ProgressBar);
 
-impl Bar {
+impl RunBar {
     pub(super) fn new(label: &str, quiet: bool) -> Self {
         let bar = output::bar("", 0, quiet);
         let style = ProgressStyle::with_template("{prefix}  {bar:24} {msg} {elapsed}");
@@ -19,7 +19,7 @@ impl Bar {
     }
 }
 
-impl Observer for Bar {
+impl Observer for RunBar {
     fn observe(&mut self, event: &Event) -> Result<()> {
         match event {
             Event::Work { what, done, total } => {
@@ -40,7 +40,7 @@ impl Observer for Bar {
     }
 }
 
-impl Drop for Bar {
+impl Drop for RunBar {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }
