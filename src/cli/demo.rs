@@ -3,7 +3,6 @@
 //! Every cell of its table is an ordinary run of `regraft finetune` in a folder of its own, so what is finished is not
 //! done again when the demo is started again, and what was interrupted goes on from its checkpoint.
 
-mod data;
 mod recipe;
 mod report;
 
@@ -14,7 +13,7 @@ use std::time::Instant;
 use clap::Args;
 use serde_json::json;
 
-use super::{interrupt, output};
+use super::{embedded, interrupt, output};
 use crate::data::{ImageSet, OpenOptions, open_data};
 use crate::methods::both_labelled::finetune::{self, FinetuneOptions};
 use crate::report::format;
@@ -85,7 +84,7 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     }
     let device = args.device.resolve()?;
     output::fetch_if_missing(&FinetuneOptions::default().model, args.quiet)?;
-    data::unpack(&data)?;
+    embedded::unpack(&data)?;
     if !args.quiet {
         eprintln!(
             "EfficientNet-Lite0 learns ten kinds of clothes from a few images of each; {} × {} pixels, {}, {}",

@@ -8,9 +8,11 @@ pub mod evaluate;
 pub mod export;
 pub mod finetune;
 pub mod inspect;
+pub mod layers;
 pub mod models;
 pub mod predict;
 
+mod embedded;
 mod forward;
 mod interrupt;
 mod output;
@@ -18,7 +20,7 @@ mod run_bar;
 
 use std::process::ExitCode;
 
-use clap::{ArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, Parser, Subcommand};
 
 use crate::train::{cuda, memory};
 
@@ -36,6 +38,8 @@ pub struct Cli {
 pub enum Command {
     /// Teach a pretrained network your classes
     Finetune(Box<finetune::FinetuneArgs>),
+    /// Find out which layers transfer, and how far
+    Layers(Box<layers::LayersArgs>),
     /// Measure a trained model on labelled images
     Evaluate(evaluate::EvaluateArgs),
     /// Name what is in images
@@ -54,6 +58,12 @@ pub enum Command {
     Doctor(doctor::DoctorArgs),
 }
 
+/// The command line's grammar.
+pub fn command() -> clap::Command {
+    // the sweep trains many networks from scratch, for which a small one does
+    Cli::command().mut_subcommand("layers", |layers| layers.mut_arg("model", |model| model.default_value("small_cnn")))
+}
+
 /// Runs a command; `matches` tells what was typed from what was left to its default.
 ///
 /// # Errors
@@ -65,6 +75,9 @@ pub fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Finetune(args) => {
             finetune::run(*args, matches.subcommand_matches("finetune").expect("this is that command"))
+        }
+        Command::Layers(args) => {
+            layers::run(*args, matches.subcommand_matches("layers").expect("this is that command"))
         }
         Command::Evaluate(args) => evaluate::run(args),
         Command::Predict(args) => predict::run(args),

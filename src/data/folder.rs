@@ -61,7 +61,11 @@ impl FolderSet {
         if let Some(unknown) = folders.iter().find(|folder| !classes.contains(folder)) {
             return Err(Error::file(
                 root.join(unknown),
-                format!("class {unknown:?} is none of the {} training classes ({})", classes.len(), some_of(classes)),
+                format!(
+                    "class {unknown:?} is none of the {} classes expected here ({})",
+                    classes.len(),
+                    some_of(classes)
+                ),
             ));
         }
         let set = Self::list(root, &folders, classes.to_vec())?;

@@ -88,7 +88,7 @@ fn a_validation_folder_keeps_the_training_labels() {
 
     let unknown = folder(&["b/1.png", "d/1.png"]);
     let said = message(FolderSet::open_with_classes(unknown.path(), &classes));
-    assert!(said.contains("class \"d\" is none of the 3 training classes (a, b, c)"), "{said}");
+    assert!(said.contains("class \"d\" is none of the 3 classes expected here (a, b, c)"), "{said}");
     let empty = folder(&["b/"]);
     assert!(message(FolderSet::open_with_classes(empty.path(), &classes)).contains("hold no images"));
 }

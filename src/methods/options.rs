@@ -33,6 +33,10 @@ pub struct DataOptions {
     #[arg(long, value_name = "SHARE", conflicts_with = "shots")]
     #[serde(default)]
     pub share: Option<f64>,
+    /// Fixes which images are held out and which are among --shots or --share [default: --seed]
+    #[arg(long, value_name = "NUMBER")]
+    #[serde(default)]
+    pub split_seed: Option<u64>,
     /// Only these classes, separated by commas
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     #[serde(default)]
@@ -181,7 +185,7 @@ impl DataOptions {
     /// Options without a folder, which [`faults`](Self::faults) finds.
     pub fn open(&self, seed: u64, observers: &mut Observers) -> Result<Splits> {
         let Self { data, val_fraction, shots, share, classes, skip_broken, .. } = self.clone();
-        let root = data.expect("validated");
+        let (root, seed) = (data.expect("validated"), self.split_seed.unwrap_or(seed));
         let splits = open_data(&root, &OpenOptions { val_fraction, seed, skip_broken, shots, share, classes })?;
         for note in &splits.notes {
             observers.message(note)?;

@@ -100,7 +100,7 @@ pub(super) fn conservation(
             let device = model.store.device();
             let values: Vec<_> = saved.into_iter().map(|(name, value)| (name, value.to_device(device))).collect();
             let values = values.iter().map(|(name, value)| (name.as_str(), value));
-            Some(StartingPoint::new(values, strength, conserve.conserve_new)?)
+            Some(StartingPoint::new(values, strength, conserve.on_new())?)
         }
     };
     Conservation::new(conserve, source, start).map(Some)

@@ -7,7 +7,7 @@ use crate::{Error, Result};
 
 macro_rules! embedded {
     ($($name:literal),+ $(,)?) => {
-        &[$(($name, include_bytes!(concat!("../../../data/fashion-mnist/", $name)))),+]
+        &[$(($name, include_bytes!(concat!("../../data/fashion-mnist/", $name)))),+]
     };
 }
 
