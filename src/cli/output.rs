@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::Result;
-use crate::eval::mean_and_std;
+use crate::eval::Spread;
 use crate::methods::both_labelled::finetune::Outcome;
 use crate::methods::options::ModelOptions;
 use crate::models::{cache, registry};
@@ -74,10 +74,9 @@ pub(super) fn spread(outcomes: &[(u64, Outcome)], folder: &Path, as_json: bool) 
     let mut table = Table::new([("metric", Align::Left), ("mean", Align::Right), ("std", Align::Right)]);
     let mut rows = serde_json::Map::new();
     for (index, metric) in outcomes[0].1.metrics().into_iter().enumerate() {
-        let values: Vec<f64> = outcomes.iter().map(|(_, outcome)| outcome.metrics()[index].value).collect();
-        let (mean, std) = mean_and_std(&values);
-        table.row([metric.name.clone(), format!("{mean:.4}"), format!("{std:.4}")]);
-        rows.insert(metric.name, json!({ "mean": mean, "std": std, "values": values }));
+        let spread = Spread::of(outcomes.iter().map(|(_, outcome)| outcome.metrics()[index].value));
+        table.row([metric.name.clone(), format!("{:.4}", spread.mean), format!("{:.4}", spread.std)]);
+        rows.insert(metric.name, json!(spread));
     }
     let seeds: Vec<u64> = outcomes.iter().map(|(seed, _)| *seed).collect();
     let summary = json!({ "seeds": seeds, "metrics": rows });

@@ -33,5 +33,5 @@ pub use metric::{Metric, Unit};
 pub(crate) use oracle::OracleKey;
 pub use oracle::oracle_accuracy;
 pub use predictions::{Mistake, Predictions};
-pub use spread::mean_and_std;
+pub use spread::Spread;
 pub use temperature::Temperature;

@@ -1,10 +1,18 @@
 //! Numbers as people read them, with units: the one place that decides how many digits.
 
-use crate::eval::{Metric, Unit};
+use crate::eval::{Metric, Spread, Unit};
 
 /// A share in 0..1 in percent, as in `94.77 %`.
 pub fn percent(share: f64) -> String {
     if share.is_nan() { "–".into() } else { format!("{:.2} %", 100.0 * share) }
+}
+
+/// A share over seeds, as in `94.77 ± 1.20 %`; of one seed as [`percent`].
+pub fn spread(share: &Spread) -> String {
+    match share.values.len() {
+        1 => percent(share.mean),
+        _ => format!("{:.2} ± {:.2} %", 100.0 * share.mean, 100.0 * share.std),
+    }
 }
 
 /// A duration, as in `12 ms`, `3.4 s`, `2 min 05 s`, `1 h 02 min`.
@@ -95,6 +103,12 @@ mod tests {
         for (value, text) in cases.into_iter().chain(longer) {
             assert_eq!(seconds(value), text);
         }
+    }
+
+    #[test]
+    fn a_spread_of_one_seed_is_its_number() {
+        assert_eq!(spread(&Spread::of([0.5])), "50.00 %");
+        assert_eq!(spread(&Spread::of([0.5, 0.52])), "51.00 ± 1.41 %");
     }
 
     #[test]

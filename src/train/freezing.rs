@@ -152,11 +152,7 @@ impl Freezing {
         let mut multipliers = std::collections::BTreeMap::new();
         for (name, _) in store.parameters() {
             let below_head = outline.stages.len() - outline.depth(name);
-            let backbone = if below_head > 0 || outline.earlier.iter().any(|earlier| earlier == name) {
-                self.backbone_lr.unwrap_or(1.0)
-            } else {
-                1.0
-            };
+            let backbone = if below_head > 0 { self.backbone_lr.unwrap_or(1.0) } else { 1.0 };
             let decay = self.layer_decay.unwrap_or(1.0).powi(below_head as i32);
             multipliers.insert(name.to_string(), backbone * decay);
         }

@@ -14,14 +14,15 @@
 //! | `features=λ` | what every stage makes of the target's images | [`feature_distance`] | Li et al. 2019, DELTA |
 //!
 //! The source model sees the same batch, augmented in the same way, without a gradient. Where the target has other classes,
-//! its head is kept beside the new one (`outputs` trains it, otherwise it is held fixed), so that the network can still do
+//! its head is kept beside the new one, as it was, so that the network can still do
 //! the source task: with `--source-data` its accuracy there is measured before and after.
 //!
 //! Batch norm is held to the source model's statistics (`--batch-norm` says otherwise): statistics of the target alone undo what
 //! these losses keep.
 //!
 //! Differences from the papers: Learning without Forgetting records the answers once, without augmentation, and first trains
-//! the new head alone, which here `--freeze all --unfreeze-at` does; DELTA's attention is left equal.
+//! the new head alone, which here `--freeze all --unfreeze-at` does, and lets the old head learn along: with Adam, whose steps are as long
+//! for a weak loss as for a strong one, that moves it more than it keeps. DELTA's attention is left equal.
 
 use std::path::PathBuf;
 
@@ -59,7 +60,7 @@ pub struct Closeness {
 /// The strengths if none is given: about the largest that cost a point or two on PACS photo → sketch (README); ten times as
 /// much costs three to ten.
 const NAMES: [(&str, Kept, f64); 3] =
-    [("outputs", Kept::Outputs, 0.03), ("weights", Kept::Weights, 0.5), ("features", Kept::Features, 0.03)];
+    [("outputs", Kept::Outputs, 0.1), ("weights", Kept::Weights, 2.0), ("features", Kept::Features, 0.1)];
 
 impl std::str::FromStr for Closeness {
     type Err = Error;
@@ -95,8 +96,8 @@ impl TryFrom<String> for Closeness {
 /// What stays close to the source model, and how that is measured.
 #[derive(Debug, Clone, PartialEq, Args, Serialize, Deserialize)]
 pub struct ConserveOptions {
-    /// Stays close to the source model in its outputs, weights or features; may be repeated. The strengths are 0.03, 0.5 and
-    /// 0.03 if not given; beside weights, --weight-decay is best 0
+    /// Stays close to the source model in its outputs, weights or features; may be repeated. The strengths are 0.1, 2 and
+    /// 0.1 if not given; beside weights, --weight-decay is best 0
     #[arg(long, value_name = "WHAT[=STRENGTH]")]
     #[serde(default)]
     pub conserve: Vec<Closeness>,
@@ -288,7 +289,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         for (text, kept, strength) in
-            [("outputs", Kept::Outputs, 0.03), ("weights=0.5", Kept::Weights, 0.5), ("features=2", Kept::Features, 2.0)]
+            [("outputs", Kept::Outputs, 0.1), ("weights=0.5", Kept::Weights, 0.5), ("features=2", Kept::Features, 2.0)]
         {
             let closeness: Closeness = text.parse().unwrap();
             assert_eq!(closeness, Closeness { kept, strength });

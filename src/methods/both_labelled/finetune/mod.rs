@@ -34,7 +34,6 @@ pub use objective::Finetune;
 pub use options::{FinetuneOptions, Keep, options_of};
 pub use outcome::{Outcome, SourceAccuracy};
 
-use super::conserve::Kept;
 use crate::Result;
 use crate::data::{ClassCounts, ImageSet, Labelled, LoaderOptions, Mix, Splits};
 use crate::loss::{CrossEntropy, balancing_weights};
@@ -82,9 +81,7 @@ pub fn prepare(options: &FinetuneOptions, run: &RunDir, resume: bool, observers:
     let conservation = source::conservation(&options, run, source, &model, initial.as_ref())?;
     let outline = model.outline();
     let mut plan = options.freezing.plan(&outline, &model.store)?;
-    if options.conserve.strength(Kept::Outputs).is_none() {
-        plan.hold(outline.earlier.iter().cloned());
-    }
+    plan.hold(outline.earlier.iter().cloned());
     let random_may_not_freeze = options.model.from_scratch && !options.freezing.freeze_random;
     if let Some(initial) = initial.as_ref().filter(|_| random_may_not_freeze) {
         initial.require_copied(&plan.frozen(0))?;

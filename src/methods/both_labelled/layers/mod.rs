@@ -35,7 +35,7 @@ mod outcome;
 mod plan;
 
 pub use options::{Curve, End, LayersOptions};
-pub use outcome::{Outcome, Point, Spread, table};
+pub use outcome::{Outcome, Point, table};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

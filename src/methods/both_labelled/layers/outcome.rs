@@ -7,28 +7,10 @@ use serde::Serialize;
 
 use super::plan::{Cell, Tasks};
 use super::{Curve, End, LayersOptions};
-use crate::eval::mean_and_std;
+use crate::eval::Spread;
 use crate::report::plot::{Chart, Series, curves, save_png};
-use crate::report::{Align, Table};
+use crate::report::{Align, Table, format};
 use crate::{Result, files};
-
-/// An accuracy over seeds, as shares.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Spread {
-    /// The mean.
-    pub mean: f64,
-    /// The sample standard deviation.
-    pub std: f64,
-    /// The values, in the order of the seeds.
-    pub values: Vec<f64>,
-}
-
-impl Spread {
-    fn of(values: &[f64]) -> Self {
-        let (mean, std) = mean_and_std(values);
-        Self { mean, std, values: values.to_vec() }
-    }
-}
 
 /// The accuracy on B of networks that copied so many layers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -80,7 +62,7 @@ impl Outcome {
         let point = |(cell, values): (&Cell, &Vec<f64>)| match *cell {
             Cell::Base => None,
             Cell::Copied { end, curve, count } => {
-                Some(Point { end, curve, layers: count, accuracy: Spread::of(values) })
+                Some(Point { end, curve, layers: count, accuracy: Spread::of(values.iter().copied()) })
             }
         };
         Self {
@@ -88,7 +70,7 @@ impl Outcome {
             stages,
             first_seed: options.first_seed(),
             tasks: tasks.to_vec(),
-            base: Spread::of(&found[&Cell::Base]),
+            base: Spread::of(found[&Cell::Base].iter().copied()),
             points: found.iter().filter_map(point).collect(),
             plots: vec![],
             counts,
@@ -150,14 +132,9 @@ impl Outcome {
 
 /// The accuracies by number of layers, a column for each curve.
 pub fn table(outcome: &Outcome, end: End) -> Table {
-    let cell = |found: Option<&Spread>| {
-        found.map_or("–".to_string(), |found| match found.values.len() {
-            1 => format!("{:.2}", 100.0 * found.mean),
-            _ => format!("{:.2} ± {:.2}", 100.0 * found.mean, 100.0 * found.std),
-        })
-    };
+    let cell = |found: Option<&Spread>| found.map_or("–".to_string(), format::spread);
     let header = [("n".to_string(), Align::Right), (format!("{} stages", end.name()), Align::Left)];
-    let curves = outcome.curves.iter().map(|curve| (format!("{} %", curve.name()), Align::Right));
+    let curves = outcome.curves.iter().map(|curve| (curve.name().to_string(), Align::Right));
     let mut table = Table::new(header.into_iter().chain(curves));
     let all = outcome.curves.iter().map(|_| cell(Some(&outcome.base)));
     table.row(["0".to_string(), "none (network of B)".to_string()].into_iter().chain(all));
