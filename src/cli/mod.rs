@@ -10,6 +10,7 @@ pub mod finetune;
 pub mod inspect;
 pub mod models;
 pub mod predict;
+pub mod progressive;
 
 mod forward;
 mod interrupt;
@@ -36,6 +37,8 @@ pub struct Cli {
 pub enum Command {
     /// Teach a pretrained network your classes
     Finetune(Box<finetune::FinetuneArgs>),
+    /// Teach one task after the other without forgetting: a column each, which takes from those before
+    Progressive(Box<progressive::ProgressiveArgs>),
     /// Measure a trained model on labelled images
     Evaluate(evaluate::EvaluateArgs),
     /// Name what is in images
@@ -65,6 +68,9 @@ pub fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Finetune(args) => {
             finetune::run(*args, matches.subcommand_matches("finetune").expect("this is that command"))
+        }
+        Command::Progressive(args) => {
+            progressive::run(*args, matches.subcommand_matches("progressive").expect("this is that command"))
         }
         Command::Evaluate(args) => evaluate::run(args),
         Command::Predict(args) => predict::run(args),
