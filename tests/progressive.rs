@@ -56,8 +56,8 @@ fn same_under(prefix: &str, inner: &Path, outer: &Path) -> bool {
 #[test]
 fn three_tasks_are_learned_and_none_is_forgotten() {
     let scene = scene();
-    let words = [&["progressive", "--out", "out", "--epochs", "3", "--lr", "0.003"], &NETWORK[..], &TASKS].concat();
-    succeed(&scene.run(&words));
+    let all = [&["progressive", "--out", "out", "--epochs", "3", "--lr", "0.003"], &NETWORK[..], &TASKS].concat();
+    succeed(&scene.run(&all));
     let found = json(&scene.path("out/progressive.json"));
     let list = |name: &str| found[name].as_array().unwrap_or_else(|| panic!("{name}: {found}")).clone();
     let proofs: Vec<_> =
@@ -108,18 +108,14 @@ fn three_tasks_are_learned_and_none_is_forgotten() {
     let text = String::from_utf8_lossy(&inspected.stdout).into_owned();
     assert!(text.contains("\nlaterals ") && text.contains("beside        small_cnn, 2 classes: green, red"), "{text}");
     // started again, it has everything already
-    let again = scene.run(&[&words_of_all()[..], &["--json"]].concat());
+    let again = scene.run(&[&all[..], &["--json"]].concat());
     succeed(&again);
     let again: serde_json::Value = serde_json::from_slice(&again.stdout).expect("JSON");
     for part in ["tasks", "proofs", "ablation", "forgetting"] {
         assert_eq!(again[part], found[part]);
     }
-    let other = scene.run(&[&words_of_all()[..], &["--weight-decay", "0.1"]].concat());
+    let other = scene.run(&[&all[..], &["--weight-decay", "0.1"]].concat());
     assert!(stderr(&other).contains("other options"), "{}", stderr(&other));
-}
-
-fn words_of_all() -> Vec<&'static str> {
-    [&["progressive", "--out", "out", "--epochs", "3", "--lr", "0.003"], &NETWORK[..], &TASKS].concat()
 }
 
 #[test]
@@ -208,9 +204,15 @@ fn what_cannot_be_is_said() {
 
     let progressive = |more: &[&str]| scene.run(&[&["progressive", "--out", "out"], &NETWORK[..], more].concat());
     refused(progressive(&TASKS[..2]), &["1 --task given; at least 2"], 2);
-    let faults =
-        [&TASKS[..], &["--task", "last=warm,size=40", "--seeds", "0", "--beside", "runs/first", "--data", "x"]]
-            .concat();
-    refused(progressive(&faults), &["last: images of another size", "--seeds", "--beside:", "--data is for one"], 2);
+    let faults = [
+        &TASKS[..],
+        &["--task", "last=warm,size=40,weight=2", "--seeds", "0", "--beside", "runs/first", "--data", "x"],
+    ]
+    .concat();
+    refused(
+        progressive(&faults),
+        &["last: images of another size", "--seeds", "--beside:", "--data is for one", "weight="],
+        2,
+    );
     refused(progressive(&[&TASKS[..], &["--lr", "-1"]].concat()), &["--lr -1"], 2);
 }

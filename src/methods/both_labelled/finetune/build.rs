@@ -33,6 +33,12 @@ pub(super) fn beside(options: &ModelOptions, device: Device, observers: &mut Obs
     let Some(name) = &options.beside else { return Ok(None) };
     let model = Classifier::open(name, device, &Default::default())?;
     let (shown, columns) = (name.display(), model.columns());
+    if model.spec.architecture == torchscript::ARCHITECTURE {
+        return Err(Error::Usage(format!(
+            "--beside {shown}: is a TorchScript module, which runs as a whole, so its stages cannot be connected to those of the \
+             new column; give a run of a network that 'regraft models' lists"
+        )));
+    }
     if options.preprocessing.apply(&model.spec.preprocessing) != model.spec.preprocessing {
         let Preprocessing { crop, mean, std, .. } = &model.spec.preprocessing;
         return Err(Error::Usage(format!(

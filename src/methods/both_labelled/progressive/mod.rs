@@ -33,6 +33,7 @@ use serde::{Deserialize, Serialize};
 
 use super::finetune::{self, FinetuneOptions};
 use crate::methods::cells::Cells;
+use crate::methods::options::DataOptions;
 use crate::methods::tasks::Task;
 use crate::models::Classifier;
 use crate::{Error, Result};
@@ -113,11 +114,17 @@ impl ProgressiveOptions {
                 faults.push(format!("{flag}: {why}; leave it out"));
             }
         }
-        if let (true, Some(first)) = (faults.is_empty(), self.task.first()) {
-            // what is wrong with one run is wrong with all: data and size were looked at for each
-            return self.run(first, Way::Alone, 0, None).validate();
+        if let Some(task) = self.task.iter().find(|task| task.weight != 1.0) {
+            faults.push(format!("--task {}: weight= is for tasks that are learned at once; leave it out", task.name));
         }
-        Err(Error::Usage(faults.join("; ")))
+        // the data of each task were looked at; what else is wrong with one run is wrong with all
+        let mut alike = common.clone();
+        alike.data = DataOptions { data: Some(PathBuf::new()), ..crate::options::defaults() };
+        match alike.validate() {
+            Err(Error::Usage(more)) => faults.push(more),
+            checked => checked?,
+        }
+        if faults.is_empty() { Ok(()) } else { Err(Error::Usage(faults.join("; "))) }
     }
 
     /// The options of one run; `previous` is that of the task before.
