@@ -23,9 +23,10 @@ pub struct EvaluateArgs {
     /// Folder with one folder per class, named as the model's classes; of train/ and val/, val/ is taken
     #[arg(long, value_name = "FOLDER")]
     data: PathBuf,
-    /// Does the source task instead, with the head that a run with --conserve or --source-data keeps beside the new one
-    #[arg(long)]
-    earlier: bool,
+    /// Does the task before instead: with the head that a run with --conserve or --source-data keeps, or with the model that a
+    /// run with --beside keeps; given twice, the one before that
+    #[arg(long, action = clap::ArgAction::Count)]
+    earlier: u8,
     /// Writes confusion matrix, reliability plot and a gallery of mistakes to this folder
     #[arg(long, value_name = "FOLDER")]
     plots: Option<PathBuf>,
@@ -47,7 +48,7 @@ pub struct EvaluateArgs {
 pub fn run(args: EvaluateArgs) -> anyhow::Result<ExitCode> {
     let device = args.forward.device()?;
     let model = Classifier::open(&args.model, device, &args.preprocessing)?;
-    let model = if args.earlier { model.into_earlier()? } else { model };
+    let model = (0..args.earlier).try_fold(model, |model, _| model.into_earlier())?;
     let images = open_for_evaluation(&args.data, &model.spec.classes)?;
     let loader = LoaderOptions { batch_size: args.forward.batch_size, device, ..LoaderOptions::default() };
     let mut source = ImageSource::evaluation(&images, &model.spec.preprocessing, loader)?;

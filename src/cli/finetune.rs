@@ -15,8 +15,8 @@ use crate::{Error, options};
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
-    after_help = "Selectors: all, none, first:N, last:N, head, a stage (`regraft inspect` lists them), or a glob \
-    over parameter names such as 'layer4.*'; several separated by commas.\n\n\
+    after_help = "Selectors: all, none, first:N, last:N, head, laterals (with --beside), a stage (`regraft inspect` lists \
+    them), or a glob over parameter names such as 'layer4.*'; several separated by commas.\n\n\
     Rules of --map: PATTERN -> NAME, where * is any text, {i} a number, {i:1|2} one of these numbers, {i+1} and {2*i} \
     arithmetic on them; `| reshape` after it allows another shape with as many elements.\n\n\
     Examples:\n  regraft finetune --data photos\n  regraft finetune --data photos --freeze all --no-augment --head linear\n  \

@@ -230,7 +230,10 @@ fn stages(outline: &Outline, store: &Store, args: &InspectArgs) -> Result<Vec<St
     let size = |name: &String| store.get(name).map_or(0, |tensor| tensor.numel() as u64);
     let count = |names: &[String], wanted: &dyn Fn(&String) -> bool| names.iter().filter(|n| wanted(n)).map(size).sum();
     let head = ("head".to_string(), outline.head.clone());
-    let stages = outline.stages.iter().chain([&head]).map(|(name, names)| StageReport {
+    let columns = [("laterals", &outline.laterals), ("beside", &outline.beside)];
+    let columns: Vec<_> = columns.iter().filter(|(_, names)| !names.is_empty()).collect();
+    let columns: Vec<_> = columns.iter().map(|(name, names)| (name.to_string(), names.to_vec())).collect();
+    let stages = outline.stages.iter().chain([&head]).chain(&columns).map(|(name, names)| StageReport {
         name: name.clone(),
         tensors: names.len(),
         parameters: count(names, &|_| true),
@@ -264,6 +267,12 @@ fn render(report: &Report) -> String {
         if let Some(earlier) = &spec.earlier {
             let classes = &earlier.classes;
             fact("earlier head", &format!("{} classes: {} (--earlier)", classes.len(), brief(classes)));
+        }
+        let mut model = spec;
+        while let Some(beside) = &model.beside {
+            let (name, classes) = (&beside.architecture, &beside.classes);
+            fact("beside", &format!("{name}, {} classes: {} (--earlier)", classes.len(), brief(classes)));
+            model = beside;
         }
         let Preprocessing { resize, crop, interpolation, mean, std } = &spec.preprocessing;
         fact("resize, crop", &format!("{resize} → {crop} pixels, {interpolation:?}").to_lowercase());

@@ -11,6 +11,7 @@ pub mod inspect;
 pub mod layers;
 pub mod models;
 pub mod predict;
+pub mod progressive;
 
 mod embedded;
 mod forward;
@@ -40,6 +41,8 @@ pub enum Command {
     Finetune(Box<finetune::FinetuneArgs>),
     /// Find out which layers transfer, and how far
     Layers(Box<layers::LayersArgs>),
+    /// Teach one task after the other without forgetting: a column each, which takes from those before
+    Progressive(Box<progressive::ProgressiveArgs>),
     /// Measure a trained model on labelled images
     Evaluate(evaluate::EvaluateArgs),
     /// Name what is in images
@@ -72,13 +75,11 @@ pub fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     // before anything is asked of libtorch; who needs CUDA hears of a failure when a device is chosen
     let _loaded = cuda::load();
     memory::pool_memory()?;
+    let typed = |name: &str| matches.subcommand_matches(name).expect("this is that command");
     match cli.command {
-        Command::Finetune(args) => {
-            finetune::run(*args, matches.subcommand_matches("finetune").expect("this is that command"))
-        }
-        Command::Layers(args) => {
-            layers::run(*args, matches.subcommand_matches("layers").expect("this is that command"))
-        }
+        Command::Finetune(args) => finetune::run(*args, typed("finetune")),
+        Command::Layers(args) => layers::run(*args, typed("layers")),
+        Command::Progressive(args) => progressive::run(*args, typed("progressive")),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Export(args) => export::run(args),

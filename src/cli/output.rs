@@ -98,6 +98,7 @@ pub(super) fn rate(found: &(RateCurve, std::path::PathBuf), as_json: bool) -> an
 
 /// Fetches the source model's weights where options need them and they are not here.
 pub(super) fn fetch_if_missing(options: &ModelOptions, quiet: bool) -> Result<()> {
+    options.beside.as_deref().map_or(Ok(()), |model| fetch_if_source(model, quiet))?;
     if options.from_scratch || options.weights.is_some() {
         Ok(())
     } else {

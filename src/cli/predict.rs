@@ -25,9 +25,10 @@ pub struct PredictArgs {
     /// A run's folder, a model's file (also TorchScript), or a source model with its ImageNet classes
     #[arg(long, value_name = "RUN|FILE|NAME", default_value = "efficientnet_lite0")]
     model: PathBuf,
-    /// Does the source task instead, with the head that a run with --conserve or --source-data keeps beside the new one
-    #[arg(long)]
-    earlier: bool,
+    /// Does the task before instead: with the head that a run with --conserve or --source-data keeps, or with the model that a
+    /// run with --beside keeps; given twice, the one before that
+    #[arg(long, action = clap::ArgAction::Count)]
+    earlier: u8,
     /// How many of the most probable classes are shown
     #[arg(long, value_name = "K", default_value_t = 5)]
     top: usize,
@@ -66,7 +67,7 @@ pub fn run(args: PredictArgs) -> anyhow::Result<ExitCode> {
     let device = args.forward.device()?;
     output::fetch_if_source(&args.model, false)?;
     let model = Classifier::open(&args.model, device, &args.preprocessing)?;
-    let model = if args.earlier { model.into_earlier()? } else { model };
+    let model = (0..args.earlier).try_fold(model, |model, _| model.into_earlier())?;
     let mut answers = vec![];
     let mut failed = false;
     for paths in args.images.chunks(args.forward.batch_size) {

@@ -64,6 +64,11 @@ pub struct ModelOptions {
     /// Source weights from this file (.pth, .pt or .safetensors) instead of the published ones
     #[arg(long, value_name = "FILE", conflicts_with = "from_scratch")]
     pub weights: Option<PathBuf>,
+    /// An earlier run or a source model that is kept whole and frozen, whose stages feed those of the new network through
+    /// connections that learn: a column of a progressive network, which prepares images as the model beside it does
+    #[arg(long, value_name = "RUN|NAME")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<PathBuf>,
     /// Random weights: nothing is transferred
     #[arg(long)]
     pub from_scratch: bool,

@@ -5,6 +5,7 @@ use std::ops::Range;
 use tch::Tensor;
 
 use super::layers::Layer;
+use super::progressive::Columns;
 use super::selector::{Outline, lies_under};
 use super::store::Store;
 use super::torchscript::Module;
@@ -40,6 +41,8 @@ pub(super) enum Body {
     Native(Vec<Box<dyn Layer>>),
     /// A module from elsewhere, which runs as a whole.
     TorchScript(Module),
+    /// Columns beside each other, which run as a whole; the stages are the newest's.
+    Progressive(Columns),
 }
 
 /// What a backbone makes of an image.
@@ -108,11 +111,13 @@ impl Backbone {
                 .iter()
                 .zip(&self.stages[which])
                 .try_fold(x.shallow_clone(), |x, (layer, stage)| layer.forward(&x, train && !stage.frozen)),
-            Body::TorchScript(_) if which.is_empty() => Ok(x.shallow_clone()),
-            Body::TorchScript(module) if which.len() == self.stages.len() => module.forward(x, train, &self.stages),
-            Body::TorchScript(_) => {
-                Err(Error::Model(format!("stages {which:?} of a TorchScript module cannot run without the others")))
+            _ if which.is_empty() => Ok(x.shallow_clone()),
+            _ if which.len() < self.stages.len() => {
+                let kind = if self.spans_columns() { "progressive network" } else { "TorchScript module" };
+                Err(Error::Model(format!("stages {which:?} of a {kind} cannot run without the others")))
             }
+            Body::TorchScript(module) => module.forward(x, train, &self.stages),
+            Body::Progressive(columns) => columns.forward(x, train, &self.stages),
         }
     }
 
@@ -121,10 +126,15 @@ impl Backbone {
         matches!(self.body, Body::Native(_)) || stages == self.stages.len() || stages == 0
     }
 
+    /// Whether other columns stand beside it.
+    pub fn spans_columns(&self) -> bool {
+        matches!(self.body, Body::Progressive(_))
+    }
+
     /// Whether its tensors may lie in memory with their channels side by side.
     pub fn takes_channels_last(&self) -> bool {
         match &self.body {
-            Body::Native(_) => true,
+            Body::Native(_) | Body::Progressive(_) => true,
             Body::TorchScript(module) => module.takes_channels_last(),
         }
     }

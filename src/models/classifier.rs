@@ -8,6 +8,7 @@ use tch::{Device, Tensor};
 
 use super::formats::{StateDict, load_into};
 use super::layers::Layer;
+use super::progressive::{self, BESIDE, LATERALS};
 use super::selector::lies_under;
 use super::torchscript::Cut;
 use super::{Backbone, Builder, Head, HeadKind, Outline, SourceModel, Store, architecture, cache, names, registry};
@@ -45,6 +46,9 @@ pub struct Spec {
     /// The task that the network had before, where its head was kept beside the new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub earlier: Option<EarlierTask>,
+    /// The model beside it, whole and frozen, whose stages feed those of this one; it may have one beside it in turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Box<Spec>>,
 }
 
 /// A task that a network can do besides its own, on the same features with a head of its own.
@@ -130,6 +134,7 @@ impl Classifier {
             Head::new(&scope, task.head, backbone.form, backbone.features, classes, backbone.dropout)
         };
         let earlier = spec.earlier.as_ref().map(earlier).transpose()?;
+        let backbone = progressive::grow(backbone, &builder, &spec)?;
         Ok(Self { spec, store: builder.finish(), backbone, head, earlier, ends_in_head })
     }
 
@@ -149,6 +154,7 @@ impl Classifier {
             preprocessing: entry.preprocessing.clone(),
             temperature: 1.0,
             earlier: None,
+            beside: None,
         };
         let model = Self::new(spec, device, 0)?;
         model.load_source(&file)?;
@@ -193,9 +199,10 @@ impl Classifier {
     pub fn load_backbone(&self, file: &Path) -> Result<names::Loaded> {
         let dict = StateDict::read(file)?;
         let head = format!("{}.", self.backbone.head_path);
-        let heads = |name: &str| name.starts_with(&head) || lies_under(name, EARLIER_HEAD);
-        let views = self.store.views().into_iter().filter(|(name, _)| !heads(name)).collect();
-        let left_out = |name: &str| heads(name) || self.backbone.ignores(name);
+        let apart = |name: &str| [EARLIER_HEAD, BESIDE, LATERALS].iter().any(|path| lies_under(name, path));
+        let others = |name: &str| name.starts_with(&head) || apart(name);
+        let views = self.store.views().into_iter().filter(|(name, _)| !others(name)).collect();
+        let left_out = |name: &str| others(name) || self.backbone.ignores(name);
         names::load(&views, dict, &self.backbone.architecture, &[], left_out)
     }
 
@@ -225,11 +232,15 @@ impl Classifier {
         self.earlier.as_ref()
     }
 
-    /// The same network doing the task that it had before, with that task's head.
+    /// The same network doing the task that it had before, with that task's head; of a progressive network the model beside the
+    /// newest column.
     ///
     /// # Errors
-    /// A model that keeps no earlier head.
+    /// A model that keeps no earlier head, and has no model beside it.
     pub fn into_earlier(self) -> Result<Self> {
+        if let (None, Some(beside)) = (&self.earlier, self.model_beside()?) {
+            return Ok(beside);
+        }
         let none =
             || Error::Model(format!("a model for {} keeps no head of an earlier task", self.spec.classes.join(", ")));
         let (task, head) = self.spec.earlier.clone().zip(self.earlier).ok_or_else(none)?;
@@ -254,14 +265,15 @@ impl Classifier {
         if report.is_clean() { Ok(()) } else { Err(Error::Model(format!("the source model's head: {report}"))) }
     }
 
-    /// Freezes exactly these parameters; see [`Store::freeze`]. A stage without a parameter that learns runs as in
+    /// Freezes exactly these parameters, and the model beside this one; see [`Store::freeze`]. A stage without a parameter that learns runs as in
     /// evaluation, with nothing dropped.
     ///
     /// # Errors
     /// What libtorch refuses.
     pub fn freeze(&mut self, frozen: &BTreeSet<String>, hold_all_statistics: bool) -> Result<()> {
-        self.store.freeze(frozen, hold_all_statistics)?;
         let outline = self.outline();
+        let frozen: BTreeSet<String> = frozen.iter().chain(&outline.beside).cloned().collect();
+        self.store.freeze(&frozen, hold_all_statistics)?;
         for (stage, (_, names)) in self.backbone.stages.iter_mut().zip(&outline.stages) {
             stage.frozen = names.iter().all(|name| frozen.contains(name));
         }
@@ -301,6 +313,7 @@ pub(crate) mod tests {
             preprocessing: Preprocessing { resize: 32, crop: 32, ..entry.preprocessing.clone() },
             temperature: 1.5,
             earlier: None,
+            beside: None,
         };
         Classifier::new(spec, Device::Cpu, seed)
     }

@@ -152,5 +152,6 @@ fn bare(file: &Path, cut: &Cut, options: &PreprocessingOptions) -> Result<Spec> 
         preprocessing: cut.preprocessing(options)?,
         temperature: 1.0,
         earlier: None,
+        beside: None,
     })
 }

@@ -1,7 +1,7 @@
 //! One grammar for naming layers, used by every option that takes some of them (`--freeze`, `--lr-scale`, …).
 //!
 //! A selector is a comma-separated list of: `all` (every stage of the backbone), `none`, `first:N`, `last:N` (stages
-//! counted as `regraft inspect` lists them), `head`, the name of a stage (`layer3`), or a glob over the dotted names
+//! counted as `regraft inspect` lists them), `head`, `laterals` (what joins columns), the name of a stage (`layer3`), or a glob over the dotted names
 //! of parameters (`layer4.*`, `*.bn1.weight`), where `*` crosses dots.
 
 use std::collections::BTreeSet;
@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use globset::Glob;
 
 use super::classifier::EARLIER_HEAD;
+use super::progressive::{BESIDE, LATERALS};
 use crate::{Error, Result};
 
 /// A model's parameters by stage.
@@ -20,6 +21,10 @@ pub struct Outline {
     pub head: Vec<String>,
     /// Names of the parameters of the earlier task's head, where there is one; no selector reaches them.
     pub earlier: Vec<String>,
+    /// Names of the parameters of the connections from earlier columns, in a progressive network; `laterals` selects them.
+    pub laterals: Vec<String>,
+    /// Names of the parameters of the model beside this one, in a progressive network; no selector reaches them.
+    pub beside: Vec<String>,
 }
 
 impl Outline {
@@ -29,12 +34,14 @@ impl Outline {
         head_path: &str,
         names: impl Iterator<Item = String>,
     ) -> Self {
-        let mut outline = Self { stages: vec![], head: vec![], earlier: vec![] };
+        let mut outline = Self { stages: vec![], head: vec![], earlier: vec![], laterals: vec![], beside: vec![] };
         outline.stages.extend(stages.iter().map(|(stage, _)| (stage.clone(), vec![])));
         for name in names {
             match stages.iter().position(|(_, paths)| paths.iter().any(|path| lies_under(&name, path))) {
                 Some(stage) => outline.stages[stage].1.push(name),
                 None if lies_under(&name, EARLIER_HEAD) => outline.earlier.push(name),
+                None if lies_under(&name, LATERALS) => outline.laterals.push(name),
+                None if lies_under(&name, BESIDE) => outline.beside.push(name),
                 None if lies_under(&name, head_path) => outline.head.push(name),
                 None => unreachable!("parameter {name} belongs to no stage"),
             }
@@ -47,7 +54,7 @@ impl Outline {
         self.stages.iter().flat_map(|(_, names)| names)
     }
 
-    /// Where a parameter lies: its stage's number, or the number of stages for the head.
+    /// Where a parameter lies: its stage's number, or the number of stages for the head and for connections.
     pub fn depth(&self, name: &str) -> usize {
         let at = |(_, names): &(String, Vec<String>)| names.iter().any(|other| other == name);
         self.stages.iter().position(at).unwrap_or(self.stages.len())
@@ -164,17 +171,22 @@ impl Selector {
 
     fn stage_names(&self, outline: &Outline) -> String {
         let names: Vec<_> = outline.stages.iter().map(|(name, _)| name.as_str()).collect();
-        format!("{}, head", names.join(", "))
+        let laterals = if outline.laterals.is_empty() { "" } else { ", laterals" };
+        format!("{}, head{laterals}", names.join(", "))
     }
 }
 
-/// The parameters of the stage of that name, or else those that the glob matches.
+/// The parameters of the stage of that name, of the connections between columns, or else those that the glob matches.
 fn named(pattern: &str, outline: &Outline) -> Vec<String> {
     if let Some((_, names)) = outline.stages.iter().find(|(name, _)| name == pattern) {
         return names.clone();
     }
+    if pattern == LATERALS {
+        return outline.laterals.clone();
+    }
     let glob = Glob::new(pattern).expect("checked when it was parsed").compile_matcher();
-    outline.backbone().chain(&outline.head).filter(|name| glob.is_match(name)).cloned().collect()
+    let all = outline.backbone().chain(&outline.head).chain(&outline.laterals);
+    all.filter(|name| glob.is_match(name)).cloned().collect()
 }
 
 #[cfg(test)]

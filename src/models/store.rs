@@ -188,6 +188,11 @@ impl Builder {
         Self { store, deterministic: false, skeleton: false }
     }
 
+    /// The device that tensors are made on.
+    pub fn device(&self) -> Device {
+        self.store.borrow().device
+    }
+
     /// For names and shapes alone: tensors take neither memory nor time, and none of their values means anything.
     pub fn skeleton() -> Self {
         Self { skeleton: true, ..Self::new(Device::Cpu) }

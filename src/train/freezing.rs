@@ -138,6 +138,7 @@ impl Freezing {
         if self.norm_policy() == NormPolicy::Freeze {
             frozen.extend(store.parameters().map(|(name, _)| name.to_string()).filter(|name| store.is_norm(name)));
         }
+        frozen.extend(outline.beside.iter().cloned());
         let mut thaws = vec![];
         for UnfreezeAt { epoch, layers } in &self.unfreeze_at {
             let mut names = layers.select(outline)?;
@@ -209,9 +210,12 @@ impl Plan {
         store.entries().filter(fixed).map(|(name, _)| name.to_string()).collect()
     }
 
-    /// How many of the backbone's first stages never learn or change.
+    /// How many of the backbone's first stages never learn or change, and nothing that feeds them.
     pub fn held_stages(&self, outline: &Outline) -> usize {
         let frozen = self.frozen(usize::MAX);
+        if outline.laterals.iter().any(|name| !frozen.contains(name)) {
+            return 0;
+        }
         outline.stages.iter().take_while(|(_, names)| names.iter().all(|name| frozen.contains(name))).count()
     }
 

@@ -3,3 +3,4 @@
 pub mod conserve;
 pub mod finetune;
 pub mod layers;
+pub mod progressive;

@@ -33,6 +33,7 @@ fn spec(head: HeadKind, classes: &[&str]) -> Spec {
         preprocessing: options().apply(&Preprocessing::imagenet()),
         temperature: 1.0,
         earlier: None,
+        beside: None,
     }
 }
 

@@ -24,6 +24,31 @@ pub(super) struct Purpose<'a> {
     pub device: Device,
     /// The source model with its own head, where that is wanted.
     pub source: Option<&'a Classifier>,
+    /// The model that it is to stand beside.
+    pub beside: Option<&'a Classifier>,
+}
+
+/// The model that a new column is to stand beside, if the options name one.
+pub(super) fn beside(options: &ModelOptions, device: Device, observers: &mut Observers) -> Result<Option<Classifier>> {
+    let Some(name) = &options.beside else { return Ok(None) };
+    let model = Classifier::open(name, device, &Default::default())?;
+    let (shown, columns) = (name.display(), model.columns());
+    if model.spec.architecture == torchscript::ARCHITECTURE {
+        return Err(Error::Usage(format!(
+            "--beside {shown}: is a TorchScript module, which runs as a whole, so its stages cannot be connected to those of the \
+             new column; give a run of a network that 'regraft models' lists"
+        )));
+    }
+    if options.preprocessing.apply(&model.spec.preprocessing) != model.spec.preprocessing {
+        let Preprocessing { crop, mean, std, .. } = &model.spec.preprocessing;
+        return Err(Error::Usage(format!(
+            "--beside {shown}: its task is defined on images of {crop} × {crop} pixels, mean {mean:?}, std {std:?}, which every \
+             column gets; leave --image-size, --mean and --std out, or give these"
+        )));
+    }
+    let what = if columns == 1 { "is a column".into() } else { format!("has {columns} columns") };
+    observers.message(&format!("{shown}: {what} beside the new one, frozen"))?;
+    Ok(Some(model))
 }
 
 /// The network with its first weights, or those of the checkpoint `resumed`, and a new head. A run that goes on needs the
@@ -53,6 +78,13 @@ pub(super) fn build(
             }
             Named::Trained(path) => {
                 let trained = described(&path)?;
+                if trained.beside.is_some() {
+                    return Err(Error::Usage(format!(
+                        "--model {}: has columns beside it, without which it is another network; give it as --beside for a new \
+                         column, or a run of a single one as --model",
+                        path.display()
+                    )));
+                }
                 let file = weights(&options.model, || Ok(path))?;
                 let spec = native(&trained.architecture, &trained.preprocessing, &file, purpose)?;
                 (Classifier::new(spec, device, seed)?, file)
@@ -67,6 +99,7 @@ pub(super) fn build(
         None => {
             let initial = InitialWeights::load(&model, file, &options.model, observers)?;
             source.map(|source| model.take_head(source)).transpose()?;
+            purpose.beside.map(|beside| model.take_beside(beside)).transpose()?;
             Some(initial)
         }
     };
@@ -147,9 +180,12 @@ fn native(
         head_path: None,
         dropout: *dropout,
         classes: purpose.splits.classes.clone(),
-        preprocessing: wanted.apply(preprocessing),
+        preprocessing: purpose
+            .beside
+            .map_or_else(|| wanted.apply(preprocessing), |model| model.spec.preprocessing.clone()),
         temperature: 1.0,
         earlier,
+        beside: purpose.beside.map(|model| Box::new(model.spec.clone())),
     })
 }
 
@@ -159,6 +195,12 @@ fn graft(file: &Path, purpose: &Purpose, observers: &mut Observers) -> Result<Cl
     let ModelOptions { from_scratch, head: HeadChoice { at, .. }, dropout, preprocessing, .. } = &options.model;
     let (kind, earlier) = heads(purpose)?;
     let shown = file.display();
+    if purpose.beside.is_some() {
+        return Err(Error::Usage(format!(
+            "--beside: {shown} is a TorchScript module, which runs as a whole, so its stages cannot be connected to those of \
+             another column; give --model a network that 'regraft models' lists"
+        )));
+    }
     if *from_scratch {
         return Err(Error::Usage(format!(
             "--from-scratch: {shown} is a TorchScript module, which comes with its weights; name a network that 'regraft \
@@ -189,6 +231,7 @@ fn graft(file: &Path, purpose: &Purpose, observers: &mut Observers) -> Result<Cl
         preprocessing,
         temperature: 1.0,
         earlier,
+        beside: None,
     };
     let model = Classifier::graft(cut, spec, device, options.machine.seed)?;
     // better now than after the last epoch

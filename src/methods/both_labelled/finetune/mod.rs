@@ -76,7 +76,9 @@ pub fn prepare(options: &FinetuneOptions, run: &RunDir, resume: bool, observers:
     let source_images = source::images(&options, source.as_ref())?;
     let checkpoint = run.last();
     let resumed = resume.then_some(checkpoint.as_path());
-    let purpose = Purpose { options: &options, splits: &splits, device, source: source.as_ref() };
+    let beside = if resume { None } else { build::beside(&options.model, device, observers)? };
+    let purpose =
+        Purpose { options: &options, splits: &splits, device, source: source.as_ref(), beside: beside.as_ref() };
     let (mut model, initial) = build::build(&purpose, resumed, observers)?;
     let conservation = source::conservation(&options, run, source, &model, initial.as_ref())?;
     let outline = model.outline();
@@ -84,7 +86,8 @@ pub fn prepare(options: &FinetuneOptions, run: &RunDir, resume: bool, observers:
     plan.hold(outline.earlier.iter().cloned());
     let random_may_not_freeze = options.model.from_scratch && !options.freezing.freeze_random;
     if let Some(initial) = initial.as_ref().filter(|_| random_may_not_freeze) {
-        initial.require_copied(&plan.frozen(0))?;
+        let own = plan.frozen(0).into_iter().filter(|name| !outline.beside.contains(name)).collect();
+        initial.require_copied(&own)?;
     }
     model.freeze(&plan.frozen(0), plan.holds_statistics())?;
     let counts: Vec<usize> = ClassCounts::of(&splits.classes, splits.train.labels()).iter().map(|(_, n)| n).collect();

@@ -96,6 +96,13 @@ impl FinetuneOptions {
                 "--from-scratch with --freeze would freeze random weights; leave one of them out, or add --freeze-random".into(),
             );
         }
+        if self.model.beside.is_some() && self.conserve.wants_source() {
+            faults.push(
+                "--beside keeps the earlier model whole, so nothing of it is to be conserved or measured; leave --conserve and \
+                 --source-data out"
+                    .into(),
+            );
+        }
         if self.model.head.keep && self.model.from_scratch {
             faults.push("--head keep is about a source model's head; leave --from-scratch out".into());
         }
