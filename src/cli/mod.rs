@@ -9,6 +9,7 @@ pub mod export;
 pub mod finetune;
 pub mod inspect;
 pub mod models;
+pub mod multitask;
 pub mod predict;
 
 mod forward;
@@ -36,6 +37,8 @@ pub struct Cli {
 pub enum Command {
     /// Teach a pretrained network your classes
     Finetune(Box<finetune::FinetuneArgs>),
+    /// Teach a network several tasks at once, and compare with each alone
+    Multitask(Box<multitask::MultitaskArgs>),
     /// Measure a trained model on labelled images
     Evaluate(evaluate::EvaluateArgs),
     /// Name what is in images
@@ -65,6 +68,9 @@ pub fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Finetune(args) => {
             finetune::run(*args, matches.subcommand_matches("finetune").expect("this is that command"))
+        }
+        Command::Multitask(args) => {
+            multitask::run(*args, matches.subcommand_matches("multitask").expect("this is that command"))
         }
         Command::Evaluate(args) => evaluate::run(args),
         Command::Predict(args) => predict::run(args),
