@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-
 use crate::data::{ImageCache, Mix};
 use crate::eval::{Evaluation, Predictions};
 use crate::loss::CrossEntropy;
