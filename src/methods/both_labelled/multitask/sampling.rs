@@ -94,28 +94,29 @@ pub fn images_per_step(sampling: Sampling, images: &[usize], batch: usize, minim
         let quota = |task: usize| left as f64 * wanted[task] / total;
         let short: Vec<usize> = free.iter().copied().filter(|&task| quota(task) < minimum as f64).collect();
         if short.is_empty() {
-            return Ok(largest_remainder(images.len(), minimum, left, &free, quota));
+            return Ok(largest_remainder(images, minimum, left, free, quota));
         }
         short.into_iter().for_each(|task| at_minimum[task] = true);
     }
 }
 
-/// Whole numbers that sum to `left` over `free`, next to their quotas; `minimum` for all others.
+/// Whole numbers that sum to `left` over `free`, next to their quotas; `minimum` for all others. Of equal remainders that of the
+/// task with more images comes first.
 fn largest_remainder(
-    tasks: usize,
+    images: &[usize],
     minimum: usize,
     left: usize,
-    free: &[usize],
+    mut free: Vec<usize>,
     quota: impl Fn(usize) -> f64,
 ) -> Vec<usize> {
-    let mut counts = vec![minimum; tasks];
-    for &task in free {
+    let mut counts = vec![minimum; images.len()];
+    for &task in &free {
         counts[task] = quota(task) as usize;
     }
     let given: usize = free.iter().map(|&task| counts[task]).sum();
-    let mut order = free.to_vec();
-    order.sort_by(|&a, &b| quota(b).fract().total_cmp(&quota(a).fract()).then(a.cmp(&b)));
-    for &task in order.iter().cycle().take(left.saturating_sub(given)) {
+    let remainder = |task: usize| quota(task).fract();
+    free.sort_by(|&a, &b| remainder(b).total_cmp(&remainder(a)).then(images[b].cmp(&images[a])).then(a.cmp(&b)));
+    for &task in free.iter().cycle().take(left.saturating_sub(given)) {
         counts[task] += 1;
     }
     counts
