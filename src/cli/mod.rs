@@ -10,6 +10,7 @@ pub mod finetune;
 pub mod inspect;
 pub mod layers;
 pub mod models;
+pub mod multitask;
 pub mod predict;
 pub mod progressive;
 
@@ -43,6 +44,8 @@ pub enum Command {
     Layers(Box<layers::LayersArgs>),
     /// Teach one task after the other without forgetting: a column each, which takes from those before
     Progressive(Box<progressive::ProgressiveArgs>),
+    /// Teach a network several tasks at once, and compare with each alone
+    Multitask(Box<multitask::MultitaskArgs>),
     /// Measure a trained model on labelled images
     Evaluate(evaluate::EvaluateArgs),
     /// Name what is in images
@@ -80,6 +83,7 @@ pub fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         Command::Finetune(args) => finetune::run(*args, typed("finetune")),
         Command::Layers(args) => layers::run(*args, typed("layers")),
         Command::Progressive(args) => progressive::run(*args, typed("progressive")),
+        Command::Multitask(args) => multitask::run(*args, typed("multitask")),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Export(args) => export::run(args),

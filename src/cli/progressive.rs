@@ -83,7 +83,8 @@ fn table(outcome: &Outcome) -> Table {
     }
     let mut table = Table::new(columns);
     for task in &outcome.tasks {
-        let mut row = vec![task.name.clone(), format::count(task.training_images as u64), format::spread(&task.progressive)];
+        let mut row =
+            vec![task.name.clone(), format::count(task.training_images as u64), format::spread(&task.progressive)];
         if compared {
             let forgotten = outcome.forgotten(&task.name).map_or("–".into(), |lost| format::spread(&lost));
             row.extend([format::spread(&task.fine_tuned), format::spread(&task.alone), forgotten]);

@@ -4,8 +4,8 @@
 //! One λ ~ Beta(α, α) and one permutation of the batch for each call. Mixup blends, λ·x + (1 − λ)·x′; CutMix pastes a
 //! rectangle of x′ into x. The targets are λ·y + (1 − λ)·y′, where λ is, for CutMix, the share of x that is left.
 
-use rand::RngExt;
 use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tch::{Kind, Tensor};
 
@@ -41,6 +41,22 @@ impl Mix {
         let (mixup, cutmix) = (on(augmentation.mixup), on(augmentation.cutmix));
         let off = augmentation.none || (mixup.is_none() && cutmix.is_none());
         Ok((!off).then_some(Self { mixup, cutmix }))
+    }
+
+    /// [`apply`](Self::apply) with a stream that libtorch's generator chooses. In training that is seeded for each batch alone, and
+    /// so the mix is too.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    pub fn apply_drawn(
+        &self,
+        images: &Tensor,
+        labels: &Tensor,
+        classes: i64,
+        label_smoothing: f64,
+    ) -> Result<(Tensor, Tensor)> {
+        let draw = i64::try_from(Tensor::f_randint(i64::MAX, [1], (Kind::Int64, tch::Device::Cpu))?)?;
+        self.apply(images, labels, classes, label_smoothing, &mut ChaCha8Rng::seed_from_u64(draw as u64))
     }
 
     /// Mixes a batch of normalised images and makes soft targets of its labels.

@@ -69,8 +69,8 @@ fn channels(text: &str) -> Result<[f32; 3]> {
 impl PreprocessingOptions {
     /// Appends a line for everything that makes no sense.
     pub fn faults(&self, faults: &mut Vec<String>) {
-        if let Some(size) = self.image_size.filter(|size| !(16..=2048).contains(size)) {
-            faults.push(format!("--image-size {size} must lie between 16 and 2048 pixels"));
+        if let Some(size) = self.image_size.filter(|size| !(8..=2048).contains(size)) {
+            faults.push(format!("--image-size {size} must lie between 8 and 2048 pixels"));
         }
         if let Some(std) = self.std.filter(|std| std.iter().any(|value| *value <= 0.0)) {
             faults.push(format!("--std {std:?} must be positive"));

@@ -70,6 +70,11 @@ fn open(options: &impl Serialize, folder: &Path, force: bool) -> Result<(RunDir,
     if force || !config.is_file() {
         return Ok((RunDir::create(folder, force)?, false));
     }
+    let run = RunDir::open(folder)?;
+    if !run.is_finished() && !run.has_checkpoint() {
+        // stopped before its first checkpoint: nothing is lost by starting over, with whatever options
+        return Ok((RunDir::create(folder, true)?, false));
+    }
     let wanted = serde_json::to_value(options).expect("options are plain data");
     let mut found = files::read_json::<serde_json::Value>(&config)?;
     // a run writes down what it chose
@@ -82,12 +87,7 @@ fn open(options: &impl Serialize, folder: &Path, force: bool) -> Result<(RunDir,
         let reason = format!("{folder}: is a run with other options; choose another --out, or start over with --force");
         return Err(Error::Usage(reason));
     }
-    let run = RunDir::open(folder)?;
-    if run.is_finished() || run.last().join("state.json").is_file() {
-        return Ok((run, true));
-    }
-    // stopped before its first checkpoint: nothing is lost by starting over
-    Ok((RunDir::create(folder, true)?, false))
+    Ok((run, true))
 }
 
 #[cfg(test)]
@@ -135,6 +135,17 @@ mod tests {
         let message = run(&mut cells(false), 2).unwrap_err().to_string();
         assert!(message.contains("other options"), "{message}");
         assert_eq!(run(&mut cells(true), 2)?.seed, 2);
+        // what was refused before its first checkpoint is no hindrance
+        let mut refused = cells(false);
+        let failed =
+            refused.run("two", "two", &serde_json::json!({ "seed": 1 }), |_, _, _| Err(Error::Usage("no".into())));
+        assert_eq!(failed.unwrap_err().to_string(), "no");
+        let other = refused.run("two", "two", &serde_json::json!({ "seed": 2 }), |run, _, resume| {
+            assert!(!resume);
+            run.finish(&result(2))?;
+            Ok(result(2))
+        });
+        assert_eq!(other?.seed, 2);
         interrupted.store(true, Ordering::Relaxed);
         assert!(matches!(run(&mut cells(false), 2), Err(Error::Interrupted(_))));
         Ok(())

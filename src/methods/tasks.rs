@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::options::{DataOptions, ModelOptions};
+use crate::data::PreprocessingOptions;
 use crate::{Error, Result};
 
 /// What a task is made of, written `NAME=FOLDER` with more behind commas: `digits=data/mnist,size=28,classes=0+1+2`.
@@ -79,6 +80,7 @@ impl Task {
             }
             let mut own = vec![];
             task.data(common).faults(&mut own);
+            PreprocessingOptions { image_size: task.size, ..Default::default() }.faults(&mut own);
             faults.extend(own.into_iter().map(|fault| format!("--task {}: {fault}", task.name)));
         }
     }
@@ -90,8 +92,9 @@ impl std::str::FromStr for Task {
     fn from_str(text: &str) -> Result<Self> {
         let wrong = |what: String| Error::Usage(format!("`{text}`: {what}; expected NAME=FOLDER, as cats=photos/cats"));
         let (name, rest) = text.split_once('=').ok_or_else(|| wrong("names no folder".into()))?;
-        let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
-        if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+        // names become folders, and parts of dotted names of layers
+        let plain = |c: char| c.is_alphanumeric() || "-_".contains(c);
+        if name.is_empty() || !name.chars().all(plain) {
             return Err(wrong(format!("{name:?} is no name, which has letters, digits, - and _")));
         }
         let mut parts = rest.split(',');
@@ -187,7 +190,7 @@ mod tests {
     fn wrong_words_are_named() {
         let message = |text: &str| text.parse::<Task>().unwrap_err().to_string();
         assert!(message("photos").contains("names no folder") && message("a=").contains("names no folder"));
-        assert!(message("a/b=c").contains("is no name"));
+        assert!(message("a/b=c").contains("is no name") && message("a.b=c").contains("is no name"));
         assert!(message("a=b,size=big").contains("size=big is no number"));
         assert!(message("a=b,colour=red").contains("\"colour=red\" is none of"));
         assert!(message("a=b,weight=-1").contains("from 0 on"));

@@ -139,6 +139,14 @@ impl Backbone {
         }
     }
 
+    /// The layers of its stages, to be put together anew; `None` where it runs as a whole.
+    pub(crate) fn into_layers(self) -> Option<Vec<Box<dyn Layer>>> {
+        match self.body {
+            Body::Native(layers) => Some(layers),
+            Body::TorchScript(_) | Body::Progressive(_) => None,
+        }
+    }
+
     /// Which of the store's parameters belong to which stage, and which to the head: what selectors select from.
     pub fn outline(&self, store: &Store) -> Outline {
         let stages = self.stages.iter().map(|stage| (stage.name.clone(), stage.paths.clone())).collect();

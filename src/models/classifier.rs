@@ -232,6 +232,11 @@ impl Classifier {
         self.earlier.as_ref()
     }
 
+    /// What it is made of.
+    pub(crate) fn into_parts(self) -> (Spec, Store, Backbone, Head) {
+        (self.spec, self.store, self.backbone, self.head)
+    }
+
     /// The same network doing the task that it had before, with that task's head; of a progressive network the model beside the
     /// newest column.
     ///

@@ -126,6 +126,32 @@ impl Store {
         Ok(())
     }
 
+    /// The same tensors under other names; where `rename` has none, the entry is dropped, and a batch-norm layer with the last
+    /// of its entries.
+    pub(crate) fn renamed(self, rename: impl Fn(&str) -> Option<String>) -> Self {
+        // a layer is named by any of its tensors
+        let layer = |path: &str| {
+            let name = rename(&format!("{path}.weight"))?;
+            Some(name.strip_suffix(".weight").map_or_else(|| name.clone(), str::to_string))
+        };
+        let norms = self.norms.into_iter().filter_map(|(path, held)| Some((layer(&path)?, held))).collect();
+        let entries = self.entries.into_iter().filter_map(|(name, entry)| Some((rename(&name)?, entry))).collect();
+        Self { entries, norms, device: self.device }
+    }
+
+    /// Takes in all of another store.
+    ///
+    /// # Errors
+    /// A name that both have.
+    pub(crate) fn absorb(&mut self, other: Self) -> Result<()> {
+        if let Some(name) = other.entries.keys().find(|name| self.entries.contains_key(*name)) {
+            return Err(Error::Model(format!("two tensors of the model are named {name}")));
+        }
+        self.entries.extend(other.entries);
+        self.norms.extend(other.norms);
+        Ok(())
+    }
+
     /// The SHA-256, in hexadecimal, over names and bytes of the entries that `wanted` picks.
     ///
     /// # Errors
@@ -284,5 +310,40 @@ impl Scope<'_> {
             return Err(Error::Model(format!("two tensors of the model are named {name}")));
         }
         Ok(handle)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A convolution and a batch norm.
+    fn store() -> Result<Store> {
+        let builder = Builder::new(Device::Cpu);
+        let norm = builder.root().at("bn");
+        let _weight = builder.root().at("conv").parameter("weight", &[2, 2], Init::Constant(1.0))?;
+        let _scale = norm.parameter("weight", &[2], Init::Constant(1.0))?;
+        let _mean = norm.buffer("running_mean", &[2], 0.0, Kind::Float)?;
+        let _held = norm.norm_layer();
+        Ok(builder.finish())
+    }
+
+    #[test]
+    fn a_renamed_store_shares_its_values_and_keeps_its_norms() -> Result<()> {
+        let original = store()?;
+        let (views, held) = (original.views(), original.norms["bn"].clone());
+        let mut both = original.renamed(|name| Some(format!("a.{name}")));
+        both.absorb(store()?.renamed(|name| name.starts_with("bn.").then(|| format!("b.{name}"))))?;
+        let names: Vec<_> = both.entries().map(|(name, _)| name).collect();
+        let expected = ["a.bn.running_mean", "a.bn.weight", "a.conv.weight", "b.bn.running_mean", "b.bn.weight"];
+        assert_eq!(names, expected);
+        assert_eq!(both.norm_layers().collect::<Vec<_>>(), ["a.bn", "b.bn"]);
+        both.freeze(&BTreeSet::from(["a.bn.weight".to_string()]), false)?;
+        assert!(held.load(Ordering::Relaxed) && both.held_norms() == ["a.bn"]);
+        let _filled = tch::no_grad(|| both.get("a.conv.weight").unwrap().shallow_clone().fill_(3.0));
+        assert_eq!(f64::try_from(views["conv.weight"].max())?, 3.0);
+        let again = both.absorb(store()?.renamed(|name| Some(format!("b.{name}")))).unwrap_err().to_string();
+        assert!(again.contains("b.bn.running_mean"), "{again}");
+        Ok(())
     }
 }

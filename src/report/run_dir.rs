@@ -7,6 +7,7 @@
 //! events.out.tfevents* the same for TensorBoard
 //! checkpoints/         {last,best}/, to go on from or to use
 //! plots/               PNG
+//! tasks/               a model for each task, where several were learned at once
 //! result.json          the outcome; written last, so a folder that has it is finished
 //! ```
 //!
@@ -30,7 +31,8 @@ const PLOTS: &str = "plots";
 
 /// What only an earlier run can have written, in the order in which it is removed: once `result.json` is gone, a removal that
 /// was interrupted leaves an unfinished run, not a finished one with parts missing.
-const OWNED: [&str; 8] = [RESULT, MODEL, EVALUATION, METRICS, CHECKPOINTS, PLOTS, RunDir::WEIGHTS, CONFIG];
+const OWNED: [&str; 9] =
+    [RESULT, MODEL, EVALUATION, METRICS, CHECKPOINTS, PLOTS, RunDir::TASKS, RunDir::WEIGHTS, CONFIG];
 
 /// A folder for one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +43,8 @@ pub struct RunDir {
 impl RunDir {
     /// Name of the file about the weights that a run started with.
     pub const WEIGHTS: &str = "weights.json";
+    /// Name of the folder with a folder for each task.
+    pub const TASKS: &str = "tasks";
 
     /// Makes the folder `path`, which may exist when it is empty. With `force` an earlier run in it is removed first.
     ///
@@ -156,6 +160,11 @@ impl RunDir {
     /// The model of the epoch with the best score so far.
     pub fn best_model(&self) -> PathBuf {
         self.checkpoints().join("best").join(MODEL)
+    }
+
+    /// The folder of one task among several.
+    pub fn task(&self, name: &str) -> PathBuf {
+        self.path.join(Self::TASKS).join(name)
     }
 
     /// The folder of the source model, where a run needs it to the end.

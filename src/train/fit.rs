@@ -236,7 +236,7 @@ impl<'a> Training<'a> {
         let losses = parts.losses.into_iter().map(|(name, value)| (name, value, false));
         losses
             .chain(parts.shares.into_iter().map(|(name, value)| (name, value, true)))
-            .try_for_each(|(name, value, share)| self.sums.add(name, share, &value))?;
+            .try_for_each(|(name, value, share)| self.sums.add(&name, share, &value))?;
         Ok(())
     }
 

@@ -23,6 +23,18 @@ pub fn logits(model: &Classifier, input: &Input, train: bool) -> Result<Tensor> 
     model.head().forward(&backbone.run(begun..backbone.stages.len(), &x, train)?, train)
 }
 
+/// The share of a batch that is named rightly, without a graph.
+///
+/// # Shapes
+/// `logits: [N, K]`, `labels: [N] i64` → `[]`
+///
+/// # Errors
+/// What libtorch refuses.
+pub fn share_right(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
+    let right = logits.detach().f_argmax(-1, false)?.f_eq_tensor(labels)?;
+    Ok(right.f_to_kind(Kind::Float)?.f_mean(Kind::Float)?)
+}
+
 /// A batch as the network's stages take it: normalised images, or features; and how many stages have run.
 ///
 /// # Errors

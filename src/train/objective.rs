@@ -1,5 +1,7 @@
 //! The seam between methods and the engine: a method says what its losses are; the engine does all else.
 
+use std::borrow::Cow;
+
 use tch::Tensor;
 
 use super::schedule::Progress;
@@ -13,9 +15,9 @@ pub struct Parts {
     /// What is differentiated: a 0-dimensional tensor.
     pub total: Tensor,
     /// The parts of the loss that are logged, the whole first; 0-dimensional, without a graph.
-    pub losses: Vec<(&'static str, Tensor)>,
+    pub losses: Vec<(Cow<'static, str>, Tensor)>,
     /// Shares in 0..1 that are logged, as the accuracy of the batch; 0-dimensional, without a graph.
-    pub shares: Vec<(&'static str, Tensor)>,
+    pub shares: Vec<(Cow<'static, str>, Tensor)>,
 }
 
 /// What chooses the best epoch: higher is better, and the second number decides between equals.

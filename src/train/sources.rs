@@ -78,6 +78,20 @@ impl ImageSource {
         Ok(Self { loader, sampler: Sampler::Sequential, labels: set.labels(), device: options.device })
     }
 
+    /// Batches of the images in this `order`, in which one may come several times, from batch number `first` on. An image varies
+    /// with the epoch, and with how often it was in the order before.
+    pub fn visit(&self, order: Vec<usize>, epoch: usize, first: usize) -> Batches<'_, LabelledBatch> {
+        let batches = self.loader.epoch(order, epoch as u64, first);
+        if self.device.is_cuda() {
+            return Box::new(Uploads::new(batches, self.device));
+        }
+        Box::new(
+            batches.map(|batch| {
+                batch.map(|batch| LabelledBatch { input: Input::Images(batch.images), labels: batch.labels })
+            }),
+        )
+    }
+
     /// The most that decoded images take at any moment, in bytes.
     pub fn memory_bound(&self) -> u64 {
         self.loader.memory_bound()
@@ -92,14 +106,7 @@ impl BatchSource for ImageSource {
     }
 
     fn epoch(&mut self, epoch: usize, first: usize) -> Result<Batches<'_, LabelledBatch>> {
-        let order = self.sampler.order(epoch as u64, &self.labels);
-        let batches = self.loader.epoch(order, epoch as u64, first);
-        if self.device.is_cuda() {
-            return Ok(Box::new(Uploads::new(batches, self.device)));
-        }
-        Ok(Box::new(batches.map(|batch| {
-            batch.map(|batch| LabelledBatch { input: Input::Images(batch.images), labels: batch.labels })
-        })))
+        Ok(self.visit(self.sampler.order(epoch as u64, &self.labels), epoch, first))
     }
 }
 

@@ -3,4 +3,5 @@
 pub mod conserve;
 pub mod finetune;
 pub mod layers;
+pub mod multitask;
 pub mod progressive;

@@ -67,7 +67,7 @@ impl InitialWeights {
     }
 
     /// Refuses to freeze what is random.
-    pub(super) fn require_copied(&self, frozen: &BTreeSet<String>) -> Result<()> {
+    pub(crate) fn require_copied(&self, frozen: &BTreeSet<String>) -> Result<()> {
         let copied: BTreeSet<&String> = self.copies.iter().flat_map(|copy| &copy.report.loaded).collect();
         match frozen.iter().find(|name| !copied.contains(name)) {
             None => Ok(()),

@@ -34,17 +34,19 @@ pub use objective::Finetune;
 pub use options::{FinetuneOptions, Keep, options_of};
 pub use outcome::{Outcome, SourceAccuracy};
 
-use crate::Result;
+use tch::Device;
+
 use crate::data::{ClassCounts, ImageSet, Labelled, LoaderOptions, Mix, Splits};
 use crate::loss::{CrossEntropy, balancing_weights};
 use crate::methods::cells::Cells;
 use crate::methods::options::Balance;
-use crate::models::HeadKind;
+use crate::models::{Classifier, HeadKind};
 use crate::report::plot::{Chart, Marker, Series, curves, save_png};
 use crate::report::{RunDir, RunResult};
 use crate::train::batch_size::{self, BatchSize};
 use crate::train::observe::{Event, Finished, Observer, Observers};
 use crate::train::{RateCurve, Site, Source, fit, lr_find};
+use crate::{Error, Result};
 
 /// Everything that is ready before the first step.
 pub struct Prepared {
@@ -116,6 +118,22 @@ pub fn prepare(options: &FinetuneOptions, run: &RunDir, resume: bool, observers:
     let precision = options.fit.precision;
     let objective = Finetune { model, plan, criterion, mix, validation, conservation, cache, precision };
     Ok(Prepared { objective, source, splits, initial, source_images, options })
+}
+
+/// The network that fine-tuning to `splits` with these options begins with, and where its weights came from.
+///
+/// # Errors
+/// Weights that cannot be had or do not fit; see [`run`].
+pub fn initial_model(
+    options: &FinetuneOptions,
+    splits: &Splits,
+    device: Device,
+    observers: &mut Observers,
+) -> Result<(Classifier, InitialWeights)> {
+    let (model, initial) =
+        build::build(&Purpose { options, splits, device, source: None, beside: None }, None, observers)?;
+    let initial = initial.ok_or_else(|| Error::Model("a network that begins has no first weights".into()))?;
+    Ok((model, initial))
 }
 
 /// Fine-tunes in the folder `run`, and leaves there the model, the plots, the log and `result.json`.

@@ -3,10 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-use tch::{Kind, Tensor};
-
 use crate::data::{ImageCache, Mix};
 use crate::eval::{Evaluation, Predictions};
 use crate::loss::CrossEntropy;
@@ -74,11 +70,8 @@ impl Objective for Finetune {
         let (begun, mut x) = inference::begin(&self.model, &batch.input)?;
         let mut mixed = None;
         if let (Some(mix), Input::Images(_)) = (&self.mix, &batch.input) {
-            // libtorch's generator is seeded for this batch alone, so the mix is too.
-            let draw = i64::try_from(Tensor::randint(i64::MAX, [1], (Kind::Int64, tch::Device::Cpu)))?;
             let classes = self.model.spec.classes.len() as i64;
-            let rng = &mut ChaCha8Rng::seed_from_u64(draw as u64);
-            let (images, targets) = mix.apply(&x, &labels, classes, self.criterion.smoothing(), rng)?;
+            let (images, targets) = mix.apply_drawn(&x, &labels, classes, self.criterion.smoothing())?;
             x = images;
             mixed = Some(targets);
         }
@@ -94,15 +87,14 @@ impl Objective for Finetune {
             None => vec![],
         };
         let total = terms.iter().try_fold(target.shallow_clone(), |sum, (_, term)| sum.f_add(term))?;
-        let mut losses = vec![("loss", total.detach())];
+        let mut losses = vec![("loss".into(), total.detach())];
         if !terms.is_empty() {
-            losses.push(("cross_entropy", target.detach()));
-            losses.extend(terms.iter().map(|(name, term)| (*name, term.detach())));
+            losses.push(("cross_entropy".into(), target.detach()));
+            losses.extend(terms.iter().map(|(name, term)| ((*name).into(), term.detach())));
         }
         let mut shares = vec![];
         if mixed.is_none() {
-            let right = logits.detach().f_argmax(-1, false)?.f_eq_tensor(&labels)?;
-            shares.push(("accuracy", right.f_to_kind(Kind::Float)?.f_mean(Kind::Float)?));
+            shares.push(("accuracy".into(), inference::share_right(&logits, &labels)?));
         }
         Ok(Parts { losses, shares, total })
     }

@@ -1,0 +1,91 @@
+//! `regraft multitask`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{ArgMatches, Args};
+
+use super::{interrupt, output};
+use crate::methods::both_labelled::multitask::{self, CompareOptions, MultitaskOptions};
+use crate::options;
+use crate::report::{RunDir, format};
+
+/// The command's arguments.
+#[derive(Debug, Args)]
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Started again, it goes on where it was stopped. Fine-tuning's options hold for all tasks.\n\n\
+    Examples:\n  regraft multitask --task cats=photos/cats --task dogs=photos/dogs\n  \
+    regraft multitask --task digits=data/mnist --task clothes=data/fashion --own first:1 --task-weights uncertainty\n  \
+    regraft multitask --task low=data/mnist,classes=0+1+2+3+4 --task high=data/mnist,classes=5+6+7+8+9 \
+    --model small_cnn --from-scratch --shares 0.01,0.05,0.25,1 --seeds 3"
+)]
+pub struct MultitaskArgs {
+    #[command(flatten)]
+    options: MultitaskOptions,
+    #[command(flatten)]
+    compare: CompareOptions,
+    /// Folder of all runs [default: the next free runs/multitask-NNN]
+    #[arg(long, value_name = "FOLDER", help_heading = "Run")]
+    out: Option<PathBuf>,
+    /// Starts over, whatever is in the folder already
+    #[arg(long, help_heading = "Run")]
+    force: bool,
+    /// Reads options from a JSON file, as a run's config.json; what is typed takes precedence
+    #[arg(long, value_name = "FILE", help_heading = "Run")]
+    config: Option<PathBuf>,
+    /// Prints all options of a run as JSON and ends
+    #[arg(long, help_heading = "Run")]
+    print_config: bool,
+    /// Prints what was found as JSON
+    #[arg(long, help_heading = "Run")]
+    json: bool,
+    /// Shows no progress
+    #[arg(long, short, help_heading = "Run")]
+    quiet: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`multitask::compare`].
+pub fn run(args: MultitaskArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    let options = match &args.config {
+        Some(file) => options::from_file(file, &args.options, matches)?,
+        None => args.options.clone(),
+    };
+    if args.print_config {
+        output::print_json(&options.resolved())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    args.compare.validate(&options)?;
+    output::fetch_if_missing(&options.finetune.model, args.quiet)?;
+    let out = args.out.clone().map_or_else(|| RunDir::next_free("runs", "multitask"), Ok)?;
+    let mut cells = interrupt::cells(&out, args.force, args.quiet);
+    let found = multitask::compare(&options, &args.compare, &mut cells, &mut |label, result| {
+        if !args.quiet {
+            let accuracy = format::percent(result.metrics["accuracy"]);
+            eprintln!("{label}: {accuracy} after {} steps in {}", result.steps, format::seconds(result.seconds));
+        }
+    })?;
+    crate::files::write_json(out.join("multitask.json"), &found)?;
+    let picture = out.join("multitask.png");
+    let is_curve = !args.compare.shares.is_empty();
+    if is_curve {
+        multitask::plot(&found, &picture)?;
+    }
+    if args.json {
+        output::print_json(&found)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let folder = out.display();
+    let picture = if is_curve { format!("  curve      {}\n", picture.display()) } else { String::new() };
+    output::print(&format!(
+        "{}\n\nShare of validation images named rightly; {}; everything is in {folder}\n{picture}  numbers    \
+         {folder}/multitask.json\n  use one    regraft predict --model {} IMAGE\n",
+        multitask::table(&found),
+        format::seconds(found.seconds),
+        cells.path(&found.example).display(),
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
