@@ -10,6 +10,7 @@ mod exact_resume;
 mod finetune;
 mod freezing;
 mod fuzz;
+mod matrix;
 mod state_dicts;
 mod support;
 mod torchscript;

@@ -8,6 +8,7 @@ pub mod evaluate;
 pub mod export;
 pub mod finetune;
 pub mod inspect;
+pub mod matrix;
 pub mod models;
 pub mod predict;
 
@@ -36,6 +37,8 @@ pub struct Cli {
 pub enum Command {
     /// Teach a pretrained network your classes
     Finetune(Box<finetune::FinetuneArgs>),
+    /// Transfer between all of several tasks, against learning each alone, and forecast it
+    Matrix(Box<matrix::MatrixArgs>),
     /// Measure a trained model on labelled images
     Evaluate(evaluate::EvaluateArgs),
     /// Name what is in images
@@ -66,6 +69,7 @@ pub fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         Command::Finetune(args) => {
             finetune::run(*args, matches.subcommand_matches("finetune").expect("this is that command"))
         }
+        Command::Matrix(args) => matrix::run(&args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Export(args) => export::run(args),

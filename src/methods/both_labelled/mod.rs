@@ -2,3 +2,4 @@
 
 pub mod conserve;
 pub mod finetune;
+pub mod matrix;
