@@ -70,11 +70,9 @@ impl MatrixOptions {
         if let Some(task) = self.tasks.iter().find(|task| task.weight != 1.0) {
             faults.push(format!("--task {task}: weight= is for tasks that are learned together; leave it out"));
         }
-        for cell in self
-            .tasks
-            .iter()
-            .flat_map(|task| [self.source(task, 0), self.alone(task, 0), self.transfer(Path::new("run"), task, 0)])
-        {
+        let cells = |task| [self.source(task, 0), self.alone(task, 0), self.transfer(Path::new("run"), task, 0)];
+        for mut cell in self.tasks.iter().flat_map(cells) {
+            cell.model.head.keep = false; // is said above
             let mut own = vec![];
             cell.faults_beside_data(&mut own);
             // most options are those of every cell, so most faults are too
