@@ -13,8 +13,9 @@ use crate::methods::both_labelled::matrix::{self, MatrixOptions};
 #[command(
     allow_negative_numbers = true,
     after_help = "Every task is learned as a source with all its images; from there, every task is learned as a target, with few \
-    images, and alone. Before that, LogME, H-score and LEEP forecast which source will help. Started again, it goes on where it \
-    was stopped.\n\n\
+    images, and alone. Before that, LogME, H-score and LEEP forecast which source will help. Here \
+    --shots N takes N images per class of those that are not held out, so that all runs on a task are tested on the same images. \
+    Started again, it goes on where it was stopped.\n\n\
     Examples:\n  regraft matrix --task digits=mnist --task clothes=fashion --shots 20 --model small_cnn --from-scratch --epochs 60\n  \
     regraft matrix --task birds=birds --task cars=cars --task scans=scans,classes=ill+well --shots 10 --seeds 3 --out runs/table"
 )]

@@ -326,6 +326,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_scattered_has_dots_and_no_line() {
+        let with = |scattered| {
+            let image = curves(&[chart(vec![Series { scattered, ..series("", &[0.0, 1.0]) }])]).unwrap();
+            image.pixels().filter(|pixel| pixel.0 == [PALETTE[0].0, PALETTE[0].1, PALETTE[0].2]).count()
+        };
+        let dots = with(true);
+        // two discs of twelve pixels across, and beside them a line through the whole picture
+        assert!((150..300).contains(&dots), "{dots}");
+        assert!(with(false) > 5 * dots, "{}", with(false));
+    }
+
+    #[test]
     fn a_value_that_is_no_number_leaves_a_gap() {
         let axis = Axis { range: (0.0, 1.0), pixels: (0.0, 1.0), log: false, whole: false };
         let runs = runs(&series("a", &[1.0, f64::NAN, f64::NAN, 2.0, 3.0]), &axis, &axis);
