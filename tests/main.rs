@@ -11,6 +11,7 @@ mod finetune;
 mod freezing;
 mod fuzz;
 mod layers;
+mod matrix;
 mod multitask;
 mod progressive;
 mod state_dicts;

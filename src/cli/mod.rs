@@ -9,6 +9,7 @@ pub mod export;
 pub mod finetune;
 pub mod inspect;
 pub mod layers;
+pub mod matrix;
 pub mod models;
 pub mod multitask;
 pub mod predict;
@@ -46,6 +47,8 @@ pub enum Command {
     Progressive(Box<progressive::ProgressiveArgs>),
     /// Teach a network several tasks at once, and compare with each alone
     Multitask(Box<multitask::MultitaskArgs>),
+    /// Transfer between all of several tasks, against learning each alone, and forecast it
+    Matrix(Box<matrix::MatrixArgs>),
     /// Measure a trained model on labelled images
     Evaluate(evaluate::EvaluateArgs),
     /// Name what is in images
@@ -84,6 +87,7 @@ pub fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         Command::Layers(args) => layers::run(*args, typed("layers")),
         Command::Progressive(args) => progressive::run(*args, typed("progressive")),
         Command::Multitask(args) => multitask::run(*args, typed("multitask")),
+        Command::Matrix(args) => matrix::run(&args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Export(args) => export::run(args),

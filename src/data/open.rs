@@ -20,6 +20,8 @@ pub struct OpenOptions {
     pub shots: Option<usize>,
     /// Train on this share of what is to be trained on, the same of each class, chosen by `seed`.
     pub share: Option<f64>,
+    /// Train on at most this many images of each class of what is to be trained on, chosen by `seed`.
+    pub at_most: Option<usize>,
     /// Only these classes, in this order; all of them if there are none here.
     pub classes: Vec<String>,
     /// Decode every image now and leave out those that cannot be; otherwise the first one that is met is an error.
@@ -28,7 +30,15 @@ pub struct OpenOptions {
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { val_fraction: 0.2, seed: 0, shots: None, share: None, classes: vec![], skip_broken: false }
+        Self {
+            val_fraction: 0.2,
+            seed: 0,
+            shots: None,
+            share: None,
+            at_most: None,
+            classes: vec![],
+            skip_broken: false,
+        }
     }
 }
 
@@ -99,6 +109,10 @@ pub fn open_data_observed(root: &Path, options: &OpenOptions, progress: &dyn Fn(
     };
     let train = match options.share {
         Some(share) => train.subset(&split::share(&train.labels(), share, options.seed)?.train),
+        None => train,
+    };
+    let train = match options.at_most {
+        Some(most) => train.subset(&split::at_most(&train.labels(), most, options.seed)?.train),
         None => train,
     };
     require_images(root, &train, &val, broken.len())?;

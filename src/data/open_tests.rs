@@ -75,6 +75,17 @@ fn one_folder_is_divided_by_the_seed_alone() {
 }
 
 #[test]
+fn what_is_held_out_does_not_depend_on_how_many_are_learned_from_at_most() {
+    let root = data(&[("a", 10), ("b", 5)]);
+    let names = |set: &Labelled| -> Vec<String> { (0..set.len()).map(|index| set.name(index)).collect() };
+    let of = |at_most| open_data(root.path(), &OpenOptions { at_most, seed: 3, ..Default::default() }).unwrap();
+    let (all, six, two) = (of(None), of(Some(6)), of(Some(2)));
+    assert_eq!((counts(&all.train), counts(&six.train), counts(&two.train)), (vec![8, 4], vec![6, 4], vec![2, 2]));
+    assert!(names(&all.val) == names(&six.val) && names(&all.val) == names(&two.val));
+    assert!(names(&two.train).iter().all(|name| names(&six.train).contains(name)));
+}
+
+#[test]
 fn a_training_folder_alone_is_divided_but_trains_can_be_a_class() {
     let alone = data(&[("train/a", 5), ("train/b", 5)]);
     let splits = open(alone.path()).unwrap();

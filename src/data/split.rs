@@ -71,6 +71,19 @@ pub fn share(labels: &[usize], share: f64, seed: u64) -> Result<Split> {
     Ok(divide(labels, seed, |members| ((members as f64 * share).round() as usize).clamp(members.min(1), members)))
 }
 
+/// Chooses at most `n` images of each class, by `seed`: all of a class that has no more.
+///
+/// With one seed, the choice for a smaller `n` is contained in that for a larger one, in the order of [`shots`].
+///
+/// # Errors
+/// `n` of 0.
+pub fn at_most(labels: &[usize], n: usize, seed: u64) -> Result<Split> {
+    if n == 0 {
+        return Err(Error::Usage("--at-most 0: expected at least one image per class".into()));
+    }
+    Ok(divide(labels, seed, |members| n.min(members)))
+}
+
 /// Shuffles each class and takes as many of it as `taken` says for its size.
 fn divide(labels: &[usize], seed: u64, taken: impl Fn(usize) -> usize) -> Split {
     let mut split = Split { train: Vec::new(), rest: Vec::new() };
@@ -126,6 +139,10 @@ mod tests {
         }
         let few = shots(&labels, &names(3), 1, 3).unwrap();
         assert!(few.train.iter().all(|position| parts[0].train.contains(position)));
+        let most = at_most(&labels, 10, 3).unwrap();
+        assert_eq!([0, 1, 2].map(|class| of_class(&most.train, &labels, class)), [10, 10, 1]);
+        assert!(parts[0].train.iter().all(|position| most.train.contains(position)));
+        assert!(at_most(&labels, 0, 3).is_err());
         assert!(
             share(&labels, 0.0, 0).is_err() && share(&labels, 1.1, 0).is_err() && share(&labels, f64::NAN, 0).is_err()
         );

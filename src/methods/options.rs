@@ -37,6 +37,11 @@ pub struct DataOptions {
     #[arg(long, value_name = "NUMBER")]
     #[serde(default)]
     pub split_seed: Option<u64>,
+    /// Trains on at most this many images per class, of those that are not held out: unlike with --shots, what is for
+    /// validation does not depend on it
+    #[arg(long, value_name = "N", conflicts_with_all = ["shots", "share"])]
+    #[serde(default)]
+    pub at_most: Option<usize>,
     /// Only these classes, separated by commas
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     #[serde(default)]
@@ -170,6 +175,13 @@ impl DataOptions {
         if self.share.is_some() && self.shots.is_some() {
             faults.push("--share and --shots both say how many images to train on; leave one of them out".into());
         }
+        if self.at_most == Some(0) {
+            faults.push("--at-most must be at least 1".into());
+        }
+        if self.at_most.is_some() && (self.share.is_some() || self.shots.is_some()) {
+            faults
+                .push("--at-most says how many images to train on, as do --share and --shots; keep one of them".into());
+        }
         match self.cache_limit {
             Some(limit) if !(limit > 0.0 && limit.is_finite()) => {
                 faults.push(format!("--cache-limit {limit} must be a number of GiB above 0"));
@@ -189,9 +201,10 @@ impl DataOptions {
     /// # Panics
     /// Options without a folder, which [`faults`](Self::faults) finds.
     pub fn open(&self, seed: u64, observers: &mut Observers) -> Result<Splits> {
-        let Self { data, val_fraction, shots, share, classes, skip_broken, .. } = self.clone();
+        let Self { data, val_fraction, shots, share, at_most, classes, skip_broken, .. } = self.clone();
         let (root, seed) = (data.expect("validated"), self.split_seed.unwrap_or(seed));
-        let splits = open_data(&root, &OpenOptions { val_fraction, seed, skip_broken, shots, share, classes })?;
+        let open = OpenOptions { val_fraction, seed, skip_broken, shots, share, at_most, classes };
+        let splits = open_data(&root, &open)?;
         for note in &splits.notes {
             observers.message(note)?;
         }

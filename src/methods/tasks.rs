@@ -54,7 +54,7 @@ impl Task {
             data.classes = self.classes.clone();
         }
         if self.shots.is_some() || self.share.is_some() {
-            (data.shots, data.share) = (self.shots, self.share);
+            (data.shots, data.share, data.at_most) = (self.shots, self.share, None);
         }
         data
     }

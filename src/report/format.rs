@@ -15,6 +15,13 @@ pub fn spread(share: &Spread) -> String {
     }
 }
 
+/// A share over seeds in points with one digit, as in `+79.0` and `± 1.2`; the latter empty for one seed.
+pub fn points(share: &Spread, signed: bool) -> [String; 2] {
+    let mean = 100.0 * share.mean;
+    let mean = if signed { format!("{mean:+.1}") } else { format!("{mean:.1}") };
+    [mean, if share.values.len() > 1 { format!("± {:.1}", 100.0 * share.std) } else { String::new() }]
+}
+
 /// A duration, as in `12 ms`, `3.4 s`, `2 min 05 s`, `1 h 02 min`.
 pub fn seconds(seconds: f64) -> String {
     let whole = seconds.round();
@@ -109,6 +116,8 @@ mod tests {
     fn a_spread_of_one_seed_is_its_number() {
         assert_eq!(spread(&Spread::of([0.5])), "50.00 %");
         assert_eq!(spread(&Spread::of([0.5, 0.52])), "51.00 ± 1.41 %");
+        assert_eq!(points(&Spread::of([0.5, 0.52]), true), ["+51.0", "± 1.4"]);
+        assert_eq!(points(&Spread::of([0.5]), false), ["50.0", ""]);
     }
 
     #[test]

@@ -3,5 +3,6 @@
 pub mod conserve;
 pub mod finetune;
 pub mod layers;
+pub mod matrix;
 pub mod multitask;
 pub mod progressive;

@@ -1,4 +1,4 @@
-//! Line plots: learning curves, accuracy against shots, the learning-rate search.
+//! Line plots and scatter plots: learning curves, accuracy against shots, the learning-rate search.
 
 use image::RgbImage;
 use plotters::style::RGBColor;
@@ -13,6 +13,7 @@ const TICK: f64 = 23.0;
 const PAD: f64 = 28.0;
 /// Up to this many points a series shows each as a dot.
 const DOTS: usize = 40;
+const DOT: f64 = 6.0;
 
 /// Which numbers the y axis shows; what lies outside is cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -37,6 +38,8 @@ pub struct Series {
     pub band: Vec<f64>,
     /// Whether the line is dashed.
     pub dashed: bool,
+    /// Whether there is no line, but a dot for each point, in any order.
+    pub scattered: bool,
 }
 
 /// A vertical line that points out one x.
@@ -193,7 +196,9 @@ fn legend(canvas: &mut Canvas, chart: &Chart, x0: f64, width: f64, y: f64) -> Re
             (x, y) = (from, y + ROW);
         }
         let swatch = [(x, y), (x + SWATCH, y)];
-        if is_dashed(series, index) {
+        if series.scattered {
+            canvas.dot((x + SWATCH / 2.0, y), DOT, colour(index))?;
+        } else if is_dashed(series, index) {
             canvas.dashes(&swatch, colour(index), 4.0, 10.0)?;
         } else {
             canvas.path(&swatch, colour(index), 4.0)?;
@@ -244,7 +249,7 @@ fn line(canvas: &mut Canvas, series: &Series, x: &Axis, y: &Axis, index: usize) 
     let few = series.points.len() <= DOTS;
     let visible = |value: f64| (y.range.0..=y.range.1).contains(&value);
     for run in runs(series, x, y) {
-        for piece in inside(&run, y.range) {
+        for piece in inside(&run, y.range).iter().filter(|_| !series.scattered) {
             let path: Vec<_> = piece.iter().map(|&(at, value)| (x.at(at), y.at(value))).collect();
             if dashed {
                 canvas.dashes(&path, colour, 3.0, 12.0)?;
@@ -252,8 +257,10 @@ fn line(canvas: &mut Canvas, series: &Series, x: &Axis, y: &Axis, index: usize) 
                 canvas.path(&path, colour, 3.0)?;
             }
         }
-        for &(at, value, _) in run.iter().filter(|point| visible(point.1) && (few || run.len() == 1)) {
-            canvas.dot((x.at(at), y.at(value)), 6.0, colour)?;
+        for &(at, value, _) in
+            run.iter().filter(|point| visible(point.1) && (few || series.scattered || run.len() == 1))
+        {
+            canvas.dot((x.at(at), y.at(value)), DOT, colour)?;
         }
     }
     Ok(())
@@ -316,6 +323,18 @@ mod tests {
             let margins = margins(&image);
             assert!(margins.iter().all(|&margin| margin >= 10), "{margins:?}");
         }
+    }
+
+    #[test]
+    fn what_is_scattered_has_dots_and_no_line() {
+        let with = |scattered| {
+            let image = curves(&[chart(vec![Series { scattered, ..series("", &[0.0, 1.0]) }])]).unwrap();
+            image.pixels().filter(|pixel| pixel.0 == [PALETTE[0].0, PALETTE[0].1, PALETTE[0].2]).count()
+        };
+        let dots = with(true);
+        // two discs of twelve pixels across, and beside them a line through the whole picture
+        assert!((150..300).contains(&dots), "{dots}");
+        assert!(with(false) > 5 * dots, "{}", with(false));
     }
 
     #[test]

@@ -8,6 +8,8 @@ mod canvas;
 mod confusion;
 mod curves;
 mod gallery;
+mod grid;
+mod heat_map;
 mod reliability;
 
 use std::io::Cursor;
@@ -18,6 +20,7 @@ use image::{ImageFormat, RgbImage};
 pub use confusion::confusion;
 pub use curves::{Chart, Marker, Range, Series, curves};
 pub use gallery::{Tile, gallery};
+pub use heat_map::{Colours, HeatCell, HeatMap, heat_maps};
 pub use reliability::{Reliability, reliability};
 
 use crate::{Error, Result, files};

@@ -81,11 +81,17 @@ impl FinetuneOptions {
     pub fn validate(&self) -> Result<()> {
         let mut faults = vec![];
         self.data.faults(&mut faults);
-        self.model.faults(&mut faults);
-        self.freezing.faults(self.epochs(), &mut faults);
-        self.fit.faults(&mut faults);
-        self.machine.faults(&mut faults);
-        self.conserve.faults(self.model.from_scratch, &mut faults);
+        self.faults_beside_data(&mut faults);
+        if faults.is_empty() { Ok(()) } else { Err(Error::Usage(faults.join("; "))) }
+    }
+
+    /// Appends a line for everything that makes no sense, whatever the data.
+    pub fn faults_beside_data(&self, faults: &mut Vec<String>) {
+        self.model.faults(faults);
+        self.freezing.faults(self.epochs(), faults);
+        self.fit.faults(faults);
+        self.machine.faults(faults);
+        self.conserve.faults(self.model.from_scratch, faults);
         faults.extend(self.augmentation.problems());
         if !(0.0..1.0).contains(&self.label_smoothing) {
             faults.push(format!("--label-smoothing {} must be at least 0 and below 1", self.label_smoothing));
@@ -109,7 +115,6 @@ impl FinetuneOptions {
         if self.epochs() == 0 && self.model.head.kind != HeadKind::Prototype {
             faults.push("--epochs 0 learns nothing; only a prototype head works without training".into());
         }
-        if faults.is_empty() { Ok(()) } else { Err(Error::Usage(faults.join("; "))) }
     }
 
     /// Passes over the images: as given, or 10, or none for prototypes of a frozen backbone.

@@ -118,6 +118,7 @@ impl Outcome {
                     vec![]
                 },
                 dashed: matches!(curve, Curve::OwnTuned | Curve::OtherTuned),
+                ..Series::default()
             }
         };
         Chart {

@@ -72,6 +72,7 @@ fn chart(comparison: &Comparison, task: usize) -> Chart {
             points: spreads.iter().map(|(share, spread)| (*share, spread.mean)).collect(),
             band: if several { spreads.iter().map(|(_, spread)| spread.std).collect() } else { vec![] },
             dashed,
+            ..Series::default()
         }
     };
     let name = comparison.points[0].tasks[task].task.as_str();

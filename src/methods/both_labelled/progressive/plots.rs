@@ -55,7 +55,8 @@ fn ablation(all: &[Ablation], task: &str) -> Chart {
 
 /// Accuracy over the epochs of the last task.
 fn learning(task: &str, runs: &[Runs]) -> Result<Chart> {
-    let ways: [(&str, fn(&Runs) -> &Vec<PathBuf>); 3] = [
+    type Way = fn(&Runs) -> &Vec<PathBuf>;
+    let ways: [(&str, Way); 3] = [
         ("as a new column", |runs| &runs.columns),
         ("fine-tuned from the task before", |runs| &runs.fine_tuned),
         ("alone", |runs| &runs.alone),
