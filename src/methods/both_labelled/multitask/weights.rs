@@ -140,7 +140,7 @@ impl Weighing {
                 }
                 let read = |loss: &Tensor| f64::try_from(loss.detach());
                 let values = losses.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-                let mut first = Vec::<f64>::try_from(&*first_losses)?;
+                let mut first = Vec::<f64>::try_from(first_losses)?;
                 if first.iter().all(|loss| *loss == 0.0) {
                     first = values.iter().map(|loss| loss.max(LEAST_FIRST_LOSS)).collect();
                     first_losses.shallow_clone().f_copy_(&Tensor::from_slice(&first))?;
@@ -241,7 +241,7 @@ mod tests {
         let (w, mut store) = (shared(), store());
         let weighing = Weighing::new(TaskWeights::Uncertainty, vec![1.0; 2], 0.1, &mut store)?;
         let s = store.trainable().next().expect("a parameter").1.shallow_clone();
-        let _moved = tch::no_grad(|| s.shallow_clone().copy_(&Tensor::from_slice(&[0.5f32, -1.0])));
+        tch::no_grad(|| s.shallow_clone().copy_(&Tensor::from_slice(&[0.5f32, -1.0])));
         let total = weighing.total(&losses(&w), &[])?;
         let (first, second) = ((-0.5f64).exp(), 1f64.exp());
         close(f64::try_from(total.detach())?, first * 5.0 + 0.25 + second * 8.0 - 0.5);
@@ -276,7 +276,7 @@ mod tests {
         let first = store.get("task_weights.first_losses").unwrap();
         assert_eq!(Vec::<f64>::try_from(first)?, [5.0, 8.0]);
         // the first losses stay while the losses fall
-        let _moved = tch::no_grad(|| w.shallow_clone().copy_(&Tensor::from_slice(&[1f32, 1.0])));
+        tch::no_grad(|| w.shallow_clone().copy_(&Tensor::from_slice(&[1f32, 1.0])));
         let _total = weighing.total(&losses(&w), &[w.shallow_clone()])?;
         assert_eq!(Vec::<f64>::try_from(first)?, [5.0, 8.0]);
         // without a shared stage that learns nothing moves
