@@ -53,7 +53,8 @@ impl TasksSource {
         let minimum = if tasks.len() == 1 { 1 } else { minimum };
         let images = images_per_step(options.sampling, &counts, batch, minimum)?;
         let epochs = options.finetune.fit.epochs().max(1);
-        let steps = counts.iter().sum::<usize>().div_ceil(batch).max(options.min_steps.unwrap_or(0).div_ceil(epochs));
+        let least = options.min_steps.unwrap_or(0) * tasks.len();
+        let steps = counts.iter().sum::<usize>().div_ceil(batch).max(least.div_ceil(epochs));
         let sampler = match options.finetune.balance {
             Balance::Sampler => Sampler::Balanced { seed },
             _ => Sampler::Shuffled { seed },

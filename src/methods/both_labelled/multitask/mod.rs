@@ -20,9 +20,10 @@
 //!
 //! # Steps
 //! Each task's images come in an endless sequence of shuffled passes, of which every step takes a fixed number. An epoch is
-//! as many steps as see Σ_t n_t images, so all tasks alone take as many images as all together. But a run on few images
-//! takes few steps, and one alone fewer than one together: `--min-steps` lengthens the epochs of both to at least so many
-//! steps in all, and with it small shares are compared at an equal number of steps.
+//! as many steps as see Σ_t n_t images. So every task is seen as often together as alone, and all alone take as many steps as
+//! all together; the trunk takes each of them. A run on few images takes few steps: `--min-steps N` lengthens epochs until a
+//! run of T tasks takes N · T steps in all, again the same number of images for each task and the same in sum. (With N steps
+//! for T tasks as for one, each task would be seen a T-th as often together, and be trained less.)
 //!
 //! # Shapes
 //! images of task t `[N_t, 3, H_t, W_t]` → own stages → where all shapes agree `[Σ N_t, …]` through the shared ones, so that a

@@ -31,8 +31,8 @@ pub struct MultitaskOptions {
     /// How far GradNorm moves the weights in a step
     #[arg(long, value_name = "RATE", default_value_t = 0.025, help_heading = "Tasks")]
     pub gradnorm_rate: f64,
-    /// Lengthens epochs so that a run takes at least so many optimizer steps, however few images there are [default: 0, or 500
-    /// with --shares]
+    /// Lengthens epochs so that a run takes at least so many optimizer steps for each of its tasks, however few images there
+    /// are [default: 0, or 300 with --shares]
     #[arg(long, value_name = "STEPS", help_heading = "Tasks")]
     pub min_steps: Option<usize>,
     /// Fine-tuning's options.
@@ -61,8 +61,8 @@ pub struct CompareOptions {
     pub no_baselines: bool,
 }
 
-/// Steps of a run of the curve, if nothing is said.
-const STEPS_OF_A_SHARE: usize = 500;
+/// Steps for each task of a run of the curve, if nothing is said.
+const STEPS_OF_A_SHARE: usize = 300;
 
 impl MultitaskOptions {
     /// The fine-tuning options of one task.
