@@ -199,8 +199,8 @@ fn what_cannot_be_is_said() {
     let other = |model: &[&str]| scene.run(&[&other[..], model].concat());
     refused(other(&["--model", "resnet18", "--from-scratch"]), &["resnet18 has 5 stages", "6"], 2);
     refused(other(&["--model", module]), &["--beside", "TorchScript"], 2);
-    succeed(&column(&["--beside", "runs/first", "--epochs", "1"]));
-    refused(other(&["--model", "runs/refused", "--force"]), &["--model", "columns beside it", "--beside"], 2);
+    succeed(&finetune(&scene, "warm", "second", &["--beside", "runs/first", "--epochs", "1"]));
+    refused(other(&["--model", "runs/second"]), &["--model", "columns beside it", "--beside"], 2);
 
     let progressive = |more: &[&str]| scene.run(&[&["progressive", "--out", "out"], &NETWORK[..], more].concat());
     refused(progressive(&TASKS[..2]), &["1 --task given; at least 2"], 2);
