@@ -134,7 +134,7 @@ fn seeds_are_repeated_and_networks_to_compare_with_left_out() {
 fn a_killed_column_goes_on_without_the_one_beside_it_to_the_same_bytes() {
     let scene = scene();
     succeed(&finetune(&scene, "cold", "first", &["--epochs", "2"]));
-    let more = ["--beside", "runs/first", "--epochs", "40", "--checkpoint-every", "1", "--ema", "0.9"];
+    let more = ["--beside", "runs/first", "--epochs", "10", "--checkpoint-every", "1", "--ema", "0.9"];
     succeed(&finetune(&scene, "warm", "whole", &more));
     let words = [&["finetune", "--data", "warm", "--out", "runs/killed"], &NETWORK[..], &more].concat();
     let mut child = scene.command(&words).spawn().expect("it starts");
