@@ -134,7 +134,7 @@ fn seeds_are_repeated_and_networks_to_compare_with_left_out() {
 fn a_killed_column_goes_on_without_the_one_beside_it_to_the_same_bytes() {
     let scene = scene();
     succeed(&finetune(&scene, "cold", "first", &["--epochs", "2"]));
-    let more = ["--beside", "runs/first", "--epochs", "40", "--checkpoint-every", "1", "--ema", "0.9"];
+    let more = ["--beside", "runs/first", "--epochs", "10", "--checkpoint-every", "1", "--ema", "0.9"];
     succeed(&finetune(&scene, "warm", "whole", &more));
     let words = [&["finetune", "--data", "warm", "--out", "runs/killed"], &NETWORK[..], &more].concat();
     let mut child = scene.command(&words).spawn().expect("it starts");
@@ -199,8 +199,8 @@ fn what_cannot_be_is_said() {
     let other = |model: &[&str]| scene.run(&[&other[..], model].concat());
     refused(other(&["--model", "resnet18", "--from-scratch"]), &["resnet18 has 5 stages", "6"], 2);
     refused(other(&["--model", module]), &["--beside", "TorchScript"], 2);
-    succeed(&column(&["--beside", "runs/first", "--epochs", "1"]));
-    refused(other(&["--model", "runs/refused", "--force"]), &["--model", "columns beside it", "--beside"], 2);
+    succeed(&finetune(&scene, "warm", "second", &["--beside", "runs/first", "--epochs", "1"]));
+    refused(other(&["--model", "runs/second"]), &["--model", "columns beside it", "--beside"], 2);
 
     let progressive = |more: &[&str]| scene.run(&[&["progressive", "--out", "out"], &NETWORK[..], more].concat());
     refused(progressive(&TASKS[..2]), &["1 --task given; at least 2"], 2);
