@@ -28,15 +28,21 @@ impl OverSeeds {
     }
 
     /// In percent or points with one digit: the mean, and behind ± the standard deviation if there are several seeds.
-    pub(super) fn in_points(&self, signed: bool) -> [String; 2] {
+    pub(super) fn in_points(&self, with_sign: bool) -> [String; 2] {
         let mean = 100.0 * self.mean;
-        let mean = if signed { format!("{mean:+.1}") } else { format!("{mean:.1}") };
+        let mean = if with_sign { signed(mean, 1) } else { format!("{mean:.1}") };
         [mean, if self.values.len() > 1 { format!("± {:.1}", 100.0 * self.std) } else { String::new() }]
     }
 
-    fn in_one_line(&self, signed: bool) -> String {
-        self.in_points(signed).join(" ").trim_end().to_string()
+    fn in_one_line(&self, with_sign: bool) -> String {
+        self.in_points(with_sign).join(" ").trim_end().to_string()
     }
+}
+
+/// A number with its sign; what rounds to nothing has none.
+fn signed(value: f64, decimals: usize) -> String {
+    let text = format!("{value:+.decimals$}");
+    if text.contains(|digit| ('1'..='9').contains(&digit)) { text } else { text[1..].to_string() }
 }
 
 /// The same run with several seeds.
@@ -209,7 +215,7 @@ impl Outcome {
         let columns = ["score", "Spearman", "Kendall", "weighted", "pairs right", "by seed", "points lost"];
         let align = |number: usize| if number == 0 { Align::Left } else { Align::Right };
         let mut table = Table::new(columns.into_iter().enumerate().map(|(number, name)| (name, align(number))));
-        let number = |value: Option<f64>| value.map_or("–".into(), |value| format!("{value:+.2}"));
+        let number = |value: Option<f64>| value.map_or("–".into(), |value| signed(value, 2));
         for agreement in &self.forecast {
             let pairs = |pairs: &super::Pairs| format!("{} of {}", pairs.right, pairs.all);
             table.row([
@@ -234,5 +240,19 @@ impl Outcome {
             format::seconds(mean(|look| look.seconds_of_network + look.seconds_of_scores)),
             format::seconds(mean_and_std(&trained).0),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_their_sign_unless_they_are_nothing() {
+        let found = [-0.004, 0.0, 0.005001, -1.0].map(|value| signed(value, 2));
+        assert_eq!(found, ["0.00", "0.00", "+0.01", "-1.00"]);
+        let gain = OverSeeds::of(vec![0.01, 0.03]);
+        assert_eq!((gain.in_one_line(true), gain.in_one_line(false)), ("+2.0 ± 1.4".into(), "2.0 ± 1.4".into()));
+        assert_eq!(OverSeeds::of(vec![-0.0004]).in_one_line(true), "0.0");
     }
 }
