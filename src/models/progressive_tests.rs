@@ -63,6 +63,11 @@ fn a_new_column_begins_as_if_it_were_alone() -> Result<()> {
         let first = column(network, &["a", "b"], 1, None)?;
         let alone = column(network, &["c", "d", "e"], 2, None)?;
         let new = column(network, &["c", "d", "e"], 2, Some(&first))?;
+        // tests that run at the same time share libtorch's generator, so the same seed is not enough
+        let own = alone.store.views();
+        for (name, tensor) in new.store.views().into_iter().filter(|(name, _)| own.contains_key(name)) {
+            tch::no_grad(|| tensor.shallow_clone().copy_(&own[&name]));
+        }
         for train in [false, true] {
             assert_eq!(new.forward(&images(), train)?, alone.forward(&images(), train)?, "{network}");
         }

@@ -132,7 +132,7 @@ impl SourceModel {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::architecture::with_source_head;
+    use super::super::architecture::{unlearned, with_source_head};
     use super::super::{Builder, architectures};
     use super::*;
 
@@ -152,7 +152,7 @@ mod tests {
     fn every_entry_is_sound() {
         let names: BTreeSet<_> = models().iter().map(|model| &model.name).collect();
         assert_eq!(names.len(), models().len(), "a name is there twice");
-        for architecture in architectures() {
+        for architecture in architectures().filter(|name| unlearned(name).is_none()) {
             assert!(names.contains(&architecture.to_string()), "{architecture} has no entry of its name");
         }
         for model in models() {

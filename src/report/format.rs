@@ -16,10 +16,16 @@ pub fn spread(share: &Spread) -> String {
 }
 
 /// A share over seeds in points with one digit, as in `+79.0` and `± 1.2`; the latter empty for one seed.
-pub fn points(share: &Spread, signed: bool) -> [String; 2] {
+pub fn points(share: &Spread, with_sign: bool) -> [String; 2] {
     let mean = 100.0 * share.mean;
-    let mean = if signed { format!("{mean:+.1}") } else { format!("{mean:.1}") };
+    let mean = if with_sign { signed(mean, 1) } else { format!("{mean:.1}") };
     [mean, if share.values.len() > 1 { format!("± {:.1}", 100.0 * share.std) } else { String::new() }]
+}
+
+/// A number with its sign; what rounds to nothing has none.
+pub fn signed(value: f64, decimals: usize) -> String {
+    let text = format!("{value:+.decimals$}");
+    if text.contains(|digit| ('1'..='9').contains(&digit)) { text } else { text[1..].to_string() }
 }
 
 /// A duration, as in `12 ms`, `3.4 s`, `2 min 05 s`, `1 h 02 min`.
@@ -118,6 +124,8 @@ mod tests {
         assert_eq!(spread(&Spread::of([0.5, 0.52])), "51.00 ± 1.41 %");
         assert_eq!(points(&Spread::of([0.5, 0.52]), true), ["+51.0", "± 1.4"]);
         assert_eq!(points(&Spread::of([0.5]), false), ["50.0", ""]);
+        assert_eq!([0.04, -0.04, -0.06].map(|value| signed(value, 1)), ["0.0", "0.0", "-0.1"]);
+        assert_eq!(signed(0.005001, 2), "+0.01");
     }
 
     #[test]

@@ -179,8 +179,9 @@ fn draw(canvas: &mut Canvas, map: &HeatMap, scale: &Scale, layout: &Layout, x: f
         canvas.rectangle(from, to, colour)?;
         let (ink, centre) = (ink(colour), ((from.0 + to.0) / 2.0, (from.1 + to.1) / 2.0));
         if cell.framed {
-            let inside = |corner: (f64, f64), by: f64| (corner.0 + by, corner.1 + by);
-            canvas.frame(inside(from, FRAME + 1.0), inside(to, -FRAME - 1.0), ink, FRAME)?;
+            for (inset, colour) in [(FRAME, ink), (2.0 * FRAME, colour)] {
+                canvas.rectangle((from.0 + inset, from.1 + inset), (to.0 - inset, to.1 - inset), colour)?;
+            }
         }
         let lines: Vec<&String> = cell.lines.iter().filter(|line| !line.is_empty()).collect();
         let size = |number: usize| if number == 0 { TEXT } else { SMALLER };

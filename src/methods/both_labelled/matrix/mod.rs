@@ -19,9 +19,11 @@
 //! * With one seed, all runs on a task have the same validation images, and of `--shots` the same images to learn from, which
 //!   are among those of the source: validation images are held out first, whatever is learned from. Tasks that share images
 //!   need a `val/` of their own, for each task is divided by itself.
-//! * A transfer learns below the head at a tenth of the rate, as fine-tuning does, and a network from random weights at the
-//!   full rate; `--backbone-lr` is for what starts from learned weights. What freezes layers or stays close to a source is for
-//!   transfers, and for a target alone where that starts from learned weights. A source learns in all layers.
+//! * A transfer learns at the rates of its target alone: with `--from-scratch` at the full rate in all layers, otherwise at a
+//!   tenth below the head. Fine-tuning itself would take a tenth for every transfer, which in few steps hardly moves the layers
+//!   below; the table would then compare rates. `--backbone-lr` sets it for what starts from learned weights. What freezes
+//!   layers or stays close to a source is for transfers, and for a target alone where that starts from learned weights. A source
+//!   learns in all layers.
 //! * The result of a run is its last epoch (unless `--keep best`), for the validation images are the test.
 //! * The diagonal, i → i, is no transfer. Its source has seen more images of the task, among them those it is learned from
 //!   again, though never a validation image; it shows about what more images would be worth, and is left out of the forecast.

@@ -117,6 +117,9 @@ impl MatrixOptions {
     /// Learning a task as a target from the run of a source.
     pub fn transfer(&self, source: &Path, task: &Task, seed: u64) -> FinetuneOptions {
         let mut options = self.at_start(task, seed);
+        // at the rates of the target alone, or the table would show what rates are worth
+        options.freezing.backbone_lr =
+            options.freezing.backbone_lr.or(self.alone(task, seed).resolved().freezing.backbone_lr);
         let model = &mut options.model;
         (model.model, model.from_scratch, model.weights) = (source.display().to_string(), false, None);
         (model.copy, model.from, model.map) = (vec![], vec![], vec![]);
@@ -219,12 +222,16 @@ mod tests {
         assert_eq!((source.fit.epochs, alone.fit.epochs, transfer.fit.epochs), (Some(2), Some(7), Some(7)));
         assert_eq!(options.alone(a, 0).data.at_most, Some(5));
         assert!(alone.model.from_scratch && !transfer.model.from_scratch && transfer.model.model == "r");
-        // with the start made equal nothing is left
-        let same = FinetuneOptions { model: alone.model.clone(), ..transfer.clone() };
-        assert_eq!(same, alone);
-        // a network that has learned nothing yet learns at the full rate everywhere
-        let rate = |run: &FinetuneOptions| run.resolved().freezing.backbone_lr;
-        assert_eq!((rate(&source), rate(&alone), rate(&transfer)), (Some(1.0), Some(1.0), Some(0.1)));
+        // with the start made equal nothing is left, the rates included
+        let same = FinetuneOptions { model: alone.model.clone(), ..transfer.resolved() };
+        assert_eq!(same, alone.resolved());
+        let rate = |options: &MatrixOptions| options.transfer(Path::new("r"), a, 4).freezing.backbone_lr;
+        assert_eq!(rate(&options), Some(1.0));
+        let mut learned = options.clone();
+        learned.finetune.model.from_scratch = false;
+        assert_eq!(rate(&learned), Some(0.1));
+        learned.finetune.freezing.backbone_lr = Some(0.5);
+        assert_eq!(rate(&learned), Some(0.5));
         Ok(())
     }
 
@@ -270,7 +277,7 @@ mod tests {
             "--label-smoothing 1",
             "--source-data",
             "--head keep",
-            "weight=",
+            "weight= is for",
         ] {
             assert_eq!(message.matches(part).count(), 1, "{part}: {message}");
         }

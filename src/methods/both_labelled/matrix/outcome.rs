@@ -182,7 +182,7 @@ impl Outcome {
         let columns = ["score", "Spearman", "Kendall", "weighted", "pairs right", "by seed", "points lost"];
         let align = |number: usize| if number == 0 { Align::Left } else { Align::Right };
         let mut table = Table::new(columns.into_iter().enumerate().map(|(number, name)| (name, align(number))));
-        let number = |value: Option<f64>| value.map_or("–".into(), |value| format!("{value:+.2}"));
+        let number = |value: Option<f64>| value.map_or("–".into(), |value| format::signed(value, 2));
         for agreement in &self.forecast {
             let pairs = |pairs: &super::Pairs| format!("{} of {}", pairs.right, pairs.all);
             table.row([
