@@ -7,8 +7,10 @@
 //! | **source labelled** | [`methods::both_labelled`] | |
 //! | **source unlabelled** | | |
 //!
-//! In the square so far: [`methods::both_labelled::finetune`] and, as losses that it may add,
-//! [`methods::both_labelled::conserve`]. What the program does is in [`cli`],
+//! In the square so far, all of them around [`methods::both_labelled::finetune`]: [`methods::both_labelled::conserve`] (losses that
+//! hold it to its source), [`methods::both_labelled::layers`] (which layers transfer), [`methods::both_labelled::multitask`]
+//! (several tasks at once), [`methods::both_labelled::progressive`] (one after the other without forgetting) and
+//! [`methods::both_labelled::matrix`] (which task helps which). What the program does is in [`cli`],
 //! and everything that it can do is in the library too:
 //!
 //! ```

@@ -43,10 +43,10 @@ pub enum Command {
     Finetune(Box<finetune::FinetuneArgs>),
     /// Find out which layers transfer, and how far
     Layers(Box<layers::LayersArgs>),
-    /// Teach one task after the other without forgetting: a column each, which takes from those before
-    Progressive(Box<progressive::ProgressiveArgs>),
     /// Teach a network several tasks at once, and compare with each alone
     Multitask(Box<multitask::MultitaskArgs>),
+    /// Teach one task after the other without forgetting: a column each, which takes from those before
+    Progressive(Box<progressive::ProgressiveArgs>),
     /// Transfer between all of several tasks, against learning each alone, and forecast it
     Matrix(Box<matrix::MatrixArgs>),
     /// Measure a trained model on labelled images
@@ -85,8 +85,8 @@ pub fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Finetune(args) => finetune::run(*args, typed("finetune")),
         Command::Layers(args) => layers::run(*args, typed("layers")),
-        Command::Progressive(args) => progressive::run(*args, typed("progressive")),
         Command::Multitask(args) => multitask::run(*args, typed("multitask")),
+        Command::Progressive(args) => progressive::run(*args, typed("progressive")),
         Command::Matrix(args) => matrix::run(&args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Predict(args) => predict::run(args),
