@@ -277,7 +277,7 @@ mod tests {
             "--label-smoothing 1",
             "--source-data",
             "--head keep",
-            "weight=",
+            "weight= is for tasks",
         ] {
             assert_eq!(message.matches(part).count(), 1, "{part}: {message}");
         }
