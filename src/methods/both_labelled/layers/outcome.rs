@@ -124,7 +124,7 @@ impl Outcome {
         Chart {
             title: format!("What the {} n layers of {} are worth on another task", end.name(), self.model),
             x_label: format!("n: {} stages copied, the rest begins at random", end.name()),
-            y_label: "accuracy on B, mean ± std".into(),
+            y_label: if self.base.values.len() > 1 { "accuracy on B, mean ± std" } else { "accuracy on B" }.into(),
             series: self.curves.iter().map(line).collect(),
             ..Chart::default()
         }

@@ -5,7 +5,7 @@
 //! column through connections that learn (eq. 2; see [`crate::models::Classifier::laterals`]). A new column begins as if it were
 //! alone, for its connections begin at 0; it takes from the others what lowers its loss.
 //!
-//! Every column is a run of [`finetune`](super::finetune) with `--beside` the one before, and has all of its options. To compare
+//! Every column is a run of [`finetune`] with `--beside` the one before, and has all of its options. To compare
 //! with, two more networks learn each later task from as many images: one alone, which begins as the new column does, and one
 //! that is fine-tuned from the task before, in a chain.
 //!
