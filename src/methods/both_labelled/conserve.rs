@@ -57,8 +57,8 @@ pub struct Closeness {
     pub strength: f64,
 }
 
-/// The strengths if none is given: about the largest that cost a point or two on PACS photo → sketch (README); ten times as
-/// much costs three to ten.
+/// The strengths if none is given: what costs about three points on PACS photo → sketch, of those that were tried with two
+/// seeds (`notebooks/1-both-labelled.md`).
 const NAMES: [(&str, Kept, f64); 3] =
     [("outputs", Kept::Outputs, 0.1), ("weights", Kept::Weights, 2.0), ("features", Kept::Features, 0.1)];
 
