@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Args};
 
 use super::output::{print, print_json};
-use super::{embedded, interrupt, output};
+use super::several::SeveralArgs;
+use super::{embedded, output};
 use crate::methods::both_labelled::layers::{self, LayersOptions};
-use crate::options;
 
 /// The command's arguments.
 #[derive(Debug, Args)]
@@ -25,21 +25,8 @@ pub struct LayersArgs {
     /// Folder for one run per network, the plots and layers.json
     #[arg(long, value_name = "FOLDER", default_value = "runs/layers", help_heading = "Run")]
     out: PathBuf,
-    /// Starts over, whatever is there from an earlier sweep
-    #[arg(long, help_heading = "Run")]
-    force: bool,
-    /// Reads options from a JSON file; what is typed takes precedence
-    #[arg(long, value_name = "FILE", help_heading = "Run")]
-    config: Option<PathBuf>,
-    /// Prints all options as JSON and ends
-    #[arg(long, help_heading = "Run")]
-    print_config: bool,
-    /// Prints what was found as JSON
-    #[arg(long, help_heading = "Run")]
-    json: bool,
-    /// Shows no progress
-    #[arg(long, short, help_heading = "Run")]
-    quiet: bool,
+    #[command(flatten)]
+    several: SeveralArgs,
 }
 
 /// Runs the command.
@@ -47,11 +34,8 @@ pub struct LayersArgs {
 /// # Errors
 /// See [`layers::run`].
 pub fn run(args: LayersArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
-    let mut options = match &args.config {
-        Some(file) => options::from_file(file, &args.options, matches)?,
-        None => args.options,
-    };
-    if args.print_config {
+    let mut options = args.several.options(&args.options, matches)?;
+    if args.several.print_config {
         print_json(&options)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -62,10 +46,10 @@ pub fn run(args: LayersArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     }
     options.validate()?;
     if options.pretrained {
-        output::fetch_if_missing(&options.finetune.model, args.quiet)?;
+        output::fetch_if_missing(&options.finetune.model, args.several.quiet)?;
     }
-    let outcome = layers::run(&options, &mut interrupt::cells(&args.out, args.force, args.quiet))?;
-    if args.json {
+    let outcome = layers::run(&options, &mut args.several.cells(&args.out))?;
+    if args.several.json {
         print_json(&outcome)?;
         return Ok(ExitCode::SUCCESS);
     }

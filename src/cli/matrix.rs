@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{ArgMatches, Args};
 
-use super::{interrupt, output};
+use super::output;
+use super::several::SeveralArgs;
 use crate::methods::both_labelled::matrix::{self, MatrixOptions};
 
 /// The command's arguments.
@@ -25,32 +26,29 @@ pub struct MatrixArgs {
     /// Folder of the table and its runs
     #[arg(long, value_name = "FOLDER", default_value = "runs/matrix", help_heading = "Run")]
     out: PathBuf,
-    /// Starts over, whatever is there from an earlier table
-    #[arg(long, help_heading = "Run")]
-    force: bool,
-    /// Prints the outcome as JSON
-    #[arg(long, help_heading = "Run")]
-    json: bool,
-    /// Shows no progress
-    #[arg(long, short, help_heading = "Run")]
-    quiet: bool,
+    #[command(flatten)]
+    several: SeveralArgs,
 }
 
 /// Runs the command.
 ///
 /// # Errors
 /// See [`matrix::run`].
-pub fn run(args: &MatrixArgs) -> anyhow::Result<ExitCode> {
-    let MatrixArgs { options, out, force, quiet, .. } = args;
+pub fn run(args: &MatrixArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    let (options, out) = (args.several.options(&args.options, matches)?, &args.out);
+    if args.several.print_config {
+        output::print_json(&options)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     options.validate()?;
-    output::fetch_if_missing(&options.finetune.model, *quiet)?;
-    let mut cells = interrupt::cells(out, *force, *quiet);
-    let outcome = matrix::run(options, &mut cells, &mut |line| {
-        if !quiet {
+    output::fetch_if_missing(&options.finetune.model, args.several.quiet)?;
+    let mut cells = args.several.cells(out);
+    let outcome = matrix::run(&options, &mut cells, &mut |line| {
+        if !args.several.quiet {
             eprintln!("{line}");
         }
     })?;
-    if args.json {
+    if args.several.json {
         output::print_json(&outcome)?;
         return Ok(ExitCode::SUCCESS);
     }

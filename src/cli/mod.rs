@@ -20,6 +20,7 @@ mod forward;
 mod interrupt;
 mod output;
 mod run_bar;
+mod several;
 
 use std::process::ExitCode;
 
@@ -87,7 +88,7 @@ pub fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         Command::Layers(args) => layers::run(*args, typed("layers")),
         Command::Multitask(args) => multitask::run(*args, typed("multitask")),
         Command::Progressive(args) => progressive::run(*args, typed("progressive")),
-        Command::Matrix(args) => matrix::run(&args),
+        Command::Matrix(args) => matrix::run(&args, typed("matrix")),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Export(args) => export::run(args),

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Args};
 
-use super::{interrupt, output};
+use super::output;
+use super::several::SeveralArgs;
 use crate::methods::both_labelled::multitask::{self, CompareOptions, MultitaskOptions};
-use crate::options;
-use crate::report::{RunDir, format};
+use crate::report::format;
 
 /// The command's arguments.
 #[derive(Debug, Args)]
@@ -25,24 +25,11 @@ pub struct MultitaskArgs {
     options: MultitaskOptions,
     #[command(flatten)]
     compare: CompareOptions,
-    /// Folder of all runs [default: the next free runs/multitask-NNN]
-    #[arg(long, value_name = "FOLDER", help_heading = "Run")]
-    out: Option<PathBuf>,
-    /// Starts over, whatever is in the folder already
-    #[arg(long, help_heading = "Run")]
-    force: bool,
-    /// Reads options from a JSON file, as a run's config.json; what is typed takes precedence
-    #[arg(long, value_name = "FILE", help_heading = "Run")]
-    config: Option<PathBuf>,
-    /// Prints all options of a run as JSON and ends
-    #[arg(long, help_heading = "Run")]
-    print_config: bool,
-    /// Prints what was found as JSON
-    #[arg(long, help_heading = "Run")]
-    json: bool,
-    /// Shows no progress
-    #[arg(long, short, help_heading = "Run")]
-    quiet: bool,
+    /// Folder of all runs
+    #[arg(long, value_name = "FOLDER", default_value = "runs/multitask", help_heading = "Run")]
+    out: PathBuf,
+    #[command(flatten)]
+    several: SeveralArgs,
 }
 
 /// Runs the command.
@@ -50,20 +37,17 @@ pub struct MultitaskArgs {
 /// # Errors
 /// See [`multitask::compare`].
 pub fn run(args: MultitaskArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
-    let options = match &args.config {
-        Some(file) => options::from_file(file, &args.options, matches)?,
-        None => args.options.clone(),
-    };
-    if args.print_config {
+    let options = args.several.options(&args.options, matches)?;
+    if args.several.print_config {
         output::print_json(&options.resolved())?;
         return Ok(ExitCode::SUCCESS);
     }
     args.compare.validate(&options)?;
-    output::fetch_if_missing(&options.finetune.model, args.quiet)?;
-    let out = args.out.clone().map_or_else(|| RunDir::next_free("runs", "multitask"), Ok)?;
-    let mut cells = interrupt::cells(&out, args.force, args.quiet);
+    output::fetch_if_missing(&options.finetune.model, args.several.quiet)?;
+    let out = &args.out;
+    let mut cells = args.several.cells(out);
     let found = multitask::compare(&options, &args.compare, &mut cells, &mut |label, result| {
-        if !args.quiet {
+        if !args.several.quiet {
             let accuracy = format::percent(result.metrics["accuracy"]);
             eprintln!("{label}: {accuracy} after {} steps in {}", result.steps, format::seconds(result.seconds));
         }
@@ -74,7 +58,7 @@ pub fn run(args: MultitaskArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode
     if is_curve {
         multitask::plot(&found, &picture)?;
     }
-    if args.json {
+    if args.several.json {
         output::print_json(&found)?;
         return Ok(ExitCode::SUCCESS);
     }

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Args};
 
-use super::{interrupt, output};
+use super::output;
+use super::several::SeveralArgs;
 use crate::methods::both_labelled::progressive::{self, Outcome, ProgressiveOptions};
-use crate::options;
-use crate::report::{Align, RunDir, Table, format};
+use crate::report::{Align, Table, format};
 
 /// The command's arguments.
 #[derive(Debug, Args)]
@@ -23,24 +23,11 @@ use crate::report::{Align, RunDir, Table, format};
 pub struct ProgressiveArgs {
     #[command(flatten)]
     options: ProgressiveOptions,
-    /// Folder of the results and of a run for each network [default: the next free runs/progressive-NNN]
-    #[arg(long, value_name = "FOLDER", help_heading = "Run")]
-    out: Option<PathBuf>,
-    /// Starts all runs over, whatever is in the folder
-    #[arg(long, help_heading = "Run")]
-    force: bool,
-    /// Reads options from a JSON file; what is typed takes precedence
-    #[arg(long, value_name = "FILE", help_heading = "Run")]
-    config: Option<PathBuf>,
-    /// Prints all options as JSON and ends
-    #[arg(long, help_heading = "Run")]
-    print_config: bool,
-    /// Prints the result as JSON
-    #[arg(long, help_heading = "Run")]
-    json: bool,
-    /// Shows no progress
-    #[arg(long, short, help_heading = "Run")]
-    quiet: bool,
+    /// Folder of the results and of a run for each network
+    #[arg(long, value_name = "FOLDER", default_value = "runs/progressive", help_heading = "Run")]
+    out: PathBuf,
+    #[command(flatten)]
+    several: SeveralArgs,
 }
 
 /// Runs the command.
@@ -48,27 +35,21 @@ pub struct ProgressiveArgs {
 /// # Errors
 /// See [`progressive::run`].
 pub fn run(args: ProgressiveArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
-    let options = match &args.config {
-        Some(file) => options::from_file(file, &args.options, matches)?,
-        None => args.options.clone(),
-    };
-    if args.print_config {
+    let options = args.several.options(&args.options, matches)?;
+    if args.several.print_config {
         output::print_json(&options)?;
         return Ok(ExitCode::SUCCESS);
     }
     options.validate()?;
-    output::fetch_if_missing(&options.finetune.model, args.quiet)?;
-    let root = match &args.out {
-        Some(out) => out.clone(),
-        None => RunDir::next_free("runs", "progressive")?,
-    };
-    let mut cells = interrupt::cells(&root, args.force, args.quiet);
+    output::fetch_if_missing(&options.finetune.model, args.several.quiet)?;
+    let root = &args.out;
+    let mut cells = args.several.cells(root);
     let outcome = progressive::run(&options, &mut cells)?;
     crate::files::write_json(root.join("progressive.json"), &outcome)?;
-    if args.json {
+    if args.several.json {
         output::print_json(&outcome)?;
     } else {
-        output::print(&format!("{}\n{}", table(&outcome), summary(&outcome, &root)))?;
+        output::print(&format!("{}\n{}", table(&outcome), summary(&outcome, root)))?;
     }
     Ok(ExitCode::SUCCESS)
 }
