@@ -7,6 +7,26 @@ use std::path::Path;
 
 use crate::{Error, Result};
 
+/// Gives a type that is one word on the command line the same form in JSON: what it is displayed as, and parsed from.
+macro_rules! as_text {
+    ($($type:ty),+) => {$(
+        impl From<$type> for String {
+            fn from(value: $type) -> Self {
+                value.to_string()
+            }
+        }
+
+        impl TryFrom<String> for $type {
+            type Error = $crate::Error;
+
+            fn try_from(text: String) -> $crate::Result<Self> {
+                text.parse()
+            }
+        }
+    )+};
+}
+pub(crate) use as_text;
+
 /// The options that an empty command line gives.
 ///
 /// # Panics

@@ -147,19 +147,7 @@ impl std::fmt::Display for Task {
     }
 }
 
-impl From<Task> for String {
-    fn from(task: Task) -> Self {
-        task.to_string()
-    }
-}
-
-impl TryFrom<String> for Task {
-    type Error = Error;
-
-    fn try_from(text: String) -> Result<Self> {
-        text.parse()
-    }
-}
+crate::options::as_text!(Task);
 
 #[cfg(test)]
 mod tests {

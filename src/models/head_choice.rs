@@ -70,19 +70,7 @@ impl std::fmt::Display for HeadChoice {
     }
 }
 
-impl From<HeadChoice> for String {
-    fn from(choice: HeadChoice) -> Self {
-        choice.to_string()
-    }
-}
-
-impl TryFrom<String> for HeadChoice {
-    type Error = Error;
-
-    fn try_from(text: String) -> Result<Self> {
-        text.parse()
-    }
-}
+crate::options::as_text!(HeadChoice);
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,7 @@
 //! optimizer steps; so a run that was killed and resumed ends in the same bytes as one that was not (on the CPU).
 
 mod options;
+mod result;
 mod sums;
 
 use std::collections::{BTreeMap, BTreeSet};

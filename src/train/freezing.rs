@@ -64,23 +64,19 @@ impl std::str::FromStr for LrScale {
     }
 }
 
-macro_rules! as_text {
-    ($type:ty, $value:ident => $format:expr) => {
-        impl From<$type> for String {
-            fn from($value: $type) -> Self {
-                $format
-            }
-        }
-        impl TryFrom<String> for $type {
-            type Error = Error;
-            fn try_from(text: String) -> Result<Self> {
-                text.parse()
-            }
-        }
-    };
+impl std::fmt::Display for UnfreezeAt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.epoch, self.layers)
+    }
 }
-as_text!(UnfreezeAt, value => format!("{}:{}", value.epoch, value.layers));
-as_text!(LrScale, value => format!("{}={}", value.layers, value.factor));
+
+impl std::fmt::Display for LrScale {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}={}", self.layers, self.factor)
+    }
+}
+
+crate::options::as_text!(UnfreezeAt, LrScale);
 
 /// Which layers learn, when, and how fast.
 #[derive(Debug, Clone, PartialEq, Args, Serialize, Deserialize)]

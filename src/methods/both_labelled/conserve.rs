@@ -78,20 +78,14 @@ impl std::str::FromStr for Closeness {
     }
 }
 
-impl From<Closeness> for String {
-    fn from(closeness: Closeness) -> Self {
-        let (name, ..) = NAMES.iter().find(|(_, kept, _)| *kept == closeness.kept).expect("every kind has a name");
-        format!("{name}={}", closeness.strength)
+impl std::fmt::Display for Closeness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (name, ..) = NAMES.iter().find(|(_, kept, _)| *kept == self.kept).expect("every kind has a name");
+        write!(f, "{name}={}", self.strength)
     }
 }
 
-impl TryFrom<String> for Closeness {
-    type Error = Error;
-
-    fn try_from(text: String) -> Result<Self> {
-        text.parse()
-    }
-}
+crate::options::as_text!(Closeness);
 
 /// What stays close to the source model, and how that is measured.
 #[derive(Debug, Clone, PartialEq, Args, Serialize, Deserialize)]

@@ -5,9 +5,8 @@ use crate::data::LoaderOptions;
 use crate::eval::{Evaluation, Metric, Unit};
 use crate::models::formats::StateDict;
 use crate::report::plot::{Chart, Range, Series, curves, save_png};
-use crate::report::{RunDir, RunResult, Versions, evaluation_plots, peak_memory_bytes};
+use crate::report::{RunDir, RunResult, evaluation_plots};
 use crate::train::batch_size::BatchSize;
-use crate::train::device::device_name;
 use crate::train::observe::{EpochRecord, Event, Observer, Observers, epochs_of};
 use crate::train::{Fitted, Objective};
 use crate::{Error, Result};
@@ -79,22 +78,9 @@ pub(super) fn finish(
     let source = source_accuracy(prepared)?;
     let options = &prepared.options;
 
-    let state = &fitted.state;
     let device = prepared.objective.store().device();
     let measured = evaluation.metrics().into_iter().chain(source.iter().flat_map(SourceAccuracy::metrics));
-    let result = RunResult {
-        method: "finetune".into(),
-        metrics: measured.into_iter().map(|metric| (metric.name, metric.value)).collect(),
-        epochs: state.epoch as u64,
-        steps: state.step as u64,
-        seconds: state.seconds,
-        images_per_second: if state.images == 0 { 0.0 } else { state.images as f64 / state.training_seconds.max(1e-9) },
-        peak_memory_bytes: peak_memory_bytes(device)?,
-        seed: options.machine.seed,
-        device: device_name(device),
-        precision: options.fit.precision.to_string(),
-        versions: Versions::current(),
-    };
+    let result = fitted.result("finetune", measured, device, options.machine.seed, options.fit.precision)?;
     run.finish(&result)?;
     Ok(Outcome { result, evaluation, source })
 }

@@ -92,13 +92,13 @@ impl Tasks {
 pub(super) fn base(options: &LayersOptions, classes: &[String], seed: u64) -> FinetuneOptions {
     let mut run = options.finetune.clone();
     run.data.classes = classes.to_vec();
-    run.data.split_seed = Some(seed);
+    run.data.split_seed = run.data.split_seed.or(Some(seed));
     run.machine.seed = seed;
     run.model.from_scratch = true;
     // the held-out images are the test, so nothing is chosen by them
     run.keep = Some(run.keep.unwrap_or(Keep::Last));
     if run.keep == Some(Keep::Last) && run.fit.patience.is_none() {
-        run.fit.eval_every = run.fit.epochs.unwrap_or(10).max(1);
+        run.fit.eval_every = run.resolved().fit.epochs.unwrap_or(1);
     }
     run
 }

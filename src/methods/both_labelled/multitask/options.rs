@@ -84,6 +84,8 @@ impl MultitaskOptions {
         let mut options = self.clone();
         options.finetune.data.share = Some(share);
         options.min_steps = Some(self.min_steps.unwrap_or(STEPS_OF_A_SHARE));
+        // the curve is drawn of the validation images, which so are the test
+        options.finetune.keep = Some(self.finetune.keep.unwrap_or(Keep::Last));
         options
     }
 

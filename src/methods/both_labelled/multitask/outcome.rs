@@ -8,8 +8,7 @@ use crate::files;
 use crate::methods::both_labelled::finetune::Keep;
 use crate::models::formats::StateDict;
 use crate::report::plot::{Chart, Range, Series, curves, save_png};
-use crate::report::{RunDir, RunResult, Versions, evaluation_plots, peak_memory_bytes};
-use crate::train::device::device_name;
+use crate::report::{RunDir, RunResult, evaluation_plots};
 use crate::train::observe::{EpochRecord, epochs_of};
 use crate::train::{Fitted, Objective};
 
@@ -45,22 +44,9 @@ pub(super) fn finish(prepared: &mut Prepared, fitted: &Fitted, run: &RunDir) -> 
         evaluations.push(evaluation);
     }
     learning_curves(&names, &epochs_of(&run.metrics())?, run)?;
-    let state = &fitted.state;
     let device = objective.store().device();
     let measured = metrics(&names, &evaluations).into_iter().chain(objective.training_images());
-    let result = RunResult {
-        method: "multitask".into(),
-        metrics: measured.map(|metric| (metric.name, metric.value)).collect(),
-        epochs: state.epoch as u64,
-        steps: state.step as u64,
-        seconds: state.seconds,
-        images_per_second: if state.images == 0 { 0.0 } else { state.images as f64 / state.training_seconds.max(1e-9) },
-        peak_memory_bytes: peak_memory_bytes(device)?,
-        seed: options.machine.seed,
-        device: device_name(device),
-        precision: options.fit.precision.to_string(),
-        versions: Versions::current(),
-    };
+    let result = fitted.result("multitask", measured, device, options.machine.seed, options.fit.precision)?;
     run.finish(&result)?;
     Ok(Outcome { result, evaluations: names.into_iter().zip(evaluations).collect() })
 }

@@ -46,23 +46,17 @@ impl std::str::FromStr for Sampling {
     }
 }
 
-impl From<Sampling> for String {
-    fn from(sampling: Sampling) -> Self {
-        match sampling {
-            Sampling::Proportional => "proportional".into(),
-            Sampling::Equal => "equal".into(),
-            Sampling::Temperature(number) => format!("temperature={number}"),
+impl std::fmt::Display for Sampling {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Proportional => f.write_str("proportional"),
+            Self::Equal => f.write_str("equal"),
+            Self::Temperature(number) => write!(f, "temperature={number}"),
         }
     }
 }
 
-impl TryFrom<String> for Sampling {
-    type Error = Error;
-
-    fn try_from(text: String) -> Result<Self> {
-        text.parse()
-    }
-}
+crate::options::as_text!(Sampling);
 
 /// How many of `batch` images are of which task, where the tasks have so many `images`: at least `minimum` of each.
 ///

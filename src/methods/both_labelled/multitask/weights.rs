@@ -52,23 +52,17 @@ impl std::str::FromStr for TaskWeights {
     }
 }
 
-impl From<TaskWeights> for String {
-    fn from(weights: TaskWeights) -> Self {
-        match weights {
-            TaskWeights::Fixed => "fixed".into(),
-            TaskWeights::Uncertainty => "uncertainty".into(),
-            TaskWeights::Gradnorm(exponent) => format!("gradnorm={exponent}"),
+impl std::fmt::Display for TaskWeights {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Fixed => f.write_str("fixed"),
+            Self::Uncertainty => f.write_str("uncertainty"),
+            Self::Gradnorm(exponent) => write!(f, "gradnorm={exponent}"),
         }
     }
 }
 
-impl TryFrom<String> for TaskWeights {
-    type Error = Error;
-
-    fn try_from(text: String) -> Result<Self> {
-        text.parse()
-    }
-}
+crate::options::as_text!(TaskWeights);
 
 /// What the losses weigh now.
 #[derive(Debug)]

@@ -31,7 +31,7 @@ use std::time::Instant;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::finetune::{self, FinetuneOptions};
+use super::finetune::{self, FinetuneOptions, Keep};
 use crate::methods::cells::Cells;
 use crate::methods::options::DataOptions;
 use crate::methods::tasks::Task;
@@ -133,6 +133,8 @@ impl ProgressiveOptions {
         options.data = task.data(&self.finetune.data);
         options.model = task.model(&self.finetune.model);
         options.machine.seed = seed;
+        // validation images are the test here
+        options.keep = Some(options.keep.unwrap_or(Keep::Last));
         match (way, previous) {
             (Way::Column, previous) => options.model.beside = previous,
             (Way::FineTuned, Some(previous)) => {
