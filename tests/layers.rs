@@ -77,7 +77,7 @@ fn bad_input_is_said_before_anything_is_trained() {
         (&["--target-classes", "blue,pink"], "\"pink\" is none of the classes"),
         (&["--target-classes", "blue,red,green"], "at least two"),
         (&["--model", "resnet"], "there is no model"),
-        (&["--model", "small_cnn", "--pretrained"], "small_cnn"),
+        (&["--model", "small_cnn", "--pretrained"], "small_cnn comes without learned weights"),
         (&["--freeze", "first:1", "--copy", "all"], "--freeze: the sweep decides"),
         (&["--classes", "blue,red,blue"], "named twice"),
     ] {
@@ -85,5 +85,19 @@ fn bad_input_is_said_before_anything_is_trained() {
         assert_eq!(run.status.code(), Some(2), "{words:?}: {}", stderr(&run));
         assert!(stderr(&run).contains(message), "{words:?}: {}", stderr(&run));
         assert!(!scene.path("sweep/seed-0").exists(), "{words:?}");
+    }
+}
+
+#[test]
+fn the_network_without_weights_is_shown_and_is_asked_for_them() {
+    let scene = Scene::new(2);
+    let shown = scene.run(&["inspect", "small_cnn"]);
+    succeed(&shown);
+    let text = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(text.contains("conv1") && text.contains("fc6"), "{text}");
+    for words in [&["predict", "--model", "small_cnn", "x.png"][..], &["models", "show", "small_cnn"]] {
+        let refused = scene.run(words);
+        assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
+        assert!(stderr(&refused).contains("comes without learned weights"), "{}", stderr(&refused));
     }
 }

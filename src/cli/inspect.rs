@@ -95,9 +95,10 @@ pub fn run(args: InspectArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn report(args: &InspectArgs) -> Result<Report> {
-    let by_name = args.file.to_str().and_then(|name| registry::find(name).ok()).filter(|_| !args.file.exists());
+    let is_known = |name: &&str| registry::find(name).is_ok() || architecture::unlearned(name).is_some();
+    let by_name = args.file.to_str().filter(is_known).filter(|_| !args.file.exists());
     let (dict, file) = match by_name {
-        Some(entry) => (None, PathBuf::from(&entry.name)),
+        Some(name) => (None, PathBuf::from(name)),
         None => {
             let file = OF_RUN
                 .iter()
@@ -119,7 +120,7 @@ fn report(args: &InspectArgs) -> Result<Report> {
     let (architecture, known) = if let Some(archive) = &archive {
         (Some(torchscript::ARCHITECTURE.to_string()), look_into(&file, archive, &mut notes))
     } else {
-        let name = described.or(by_name.map(|entry| entry.name.clone()));
+        let name = described.or(by_name.map(str::to_string));
         let mut name = name.map_or_else(|| dict.as_ref().map_or(Ok(None), recognise), |name| Ok(Some(name)))?;
         if let (None, Some(dict)) = (&name, &dict)
             && let Some((architecture, dialect)) = names::recognise(dict)?

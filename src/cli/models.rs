@@ -10,7 +10,7 @@ use super::output::{self, print, print_json};
 use crate::Result;
 use crate::models::cache::Cache;
 use crate::models::registry::{self, SourceModel};
-use crate::models::{Builder, architecture};
+use crate::models::{Builder, architecture, architectures};
 use crate::report::{Align, Table, format};
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -101,7 +101,12 @@ fn list(json: bool) -> anyhow::Result<()> {
             weights.to_string(),
         ]);
     }
-    print(&format!("{table}\n\nweights cache: {}\n", cache.folder().display()))
+    let unlearned =
+        architectures().filter(|name| architecture::unlearned(name).is_some()).collect::<Vec<_>>().join(", ");
+    print(&format!(
+        "{table}\n\nwithout weights, for --from-scratch: {unlearned}\nweights cache: {}\n",
+        cache.folder().display()
+    ))
 }
 
 /// A stage and how many numbers it learns.

@@ -45,8 +45,8 @@ impl Unlearned {
     /// What is said to who wants its weights.
     pub(crate) fn has_no_weights(&self) -> Error {
         Error::Usage(format!(
-            "{} comes without learned weights: train it with regraft finetune --from-scratch, give --weights FILE, or name a \
-             run of it",
+            "{0} comes without learned weights: train it with regraft finetune --from-scratch, give --weights FILE, or name a \
+             run of it; regraft inspect {0} shows its stages",
             self.architecture
         ))
     }

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
+use super::architecture;
 use crate::data::Preprocessing;
 use crate::{Error, Result};
 
@@ -98,7 +99,11 @@ pub fn models() -> &'static [SourceModel] {
 /// # Ok::<(), regraft::Error>(())
 /// ```
 pub fn find(name: &str) -> Result<&'static SourceModel> {
-    models().iter().find(|model| model.name == name).ok_or_else(|| super::architecture::unknown(name))
+    let found = models().iter().find(|model| model.name == name);
+    found.ok_or_else(|| match architecture::unlearned(name) {
+        Some(network) => network.has_no_weights(),
+        None => architecture::unknown(name),
+    })
 }
 
 /// The names of ImageNet's 1000 classes, in the order of the source models' logits.
