@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// The one libtorch that tch 0.24 is made for.
 const TORCH_VERSION: &str = "2.11.0";
-const SHIM: [&str; 10] =
-    ["device", "error", "norm", "optim", "pool", "profile", "script", "script_surgery", "trace", "upload"];
+const SHIM: [&str; 11] =
+    ["autograd", "device", "error", "norm", "optim", "pool", "profile", "script", "script_surgery", "trace", "upload"];
 
 fn main() {
     // Set by torch-sys, and only for packages that depend on it directly.

@@ -1,9 +1,10 @@
-//! The door to libtorch behind tch: precision, memory layout, fused optimizers and normalisation, memory, the profiler, TorchScript.
+//! The door to libtorch behind tch: gradient reversal, precision, memory layout, fused optimizers and normalisation, memory, the profiler, TorchScript.
 //!
 //! This module and those in it are the only ones with `unsafe` code. Every C++ function catches its exceptions and leaves
 //! a message, which becomes an [`Error`].
 #![allow(unsafe_code)]
 
+mod autograd;
 mod memory;
 mod norm;
 mod profile;
@@ -16,6 +17,7 @@ use std::path::Path;
 use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
+pub use autograd::grad_reverse;
 pub use memory::{filled, map, read_at, write_bytes};
 pub use norm::{Activation, NormState, norm};
 pub use profile::{Profile, Range, Recorded};
