@@ -18,6 +18,7 @@ mod precision;
 mod profile;
 mod schedule;
 mod sources;
+mod stream;
 mod upload;
 
 pub use checkpoint::{Checkpoint, Running, State};
@@ -32,3 +33,4 @@ pub use precision::{GradientScaler, Precision};
 pub use profile::{Part, Profiler};
 pub use schedule::{Plateau, Progress, Schedule, Shape, range_test};
 pub use sources::{FeatureSource, Features, ImageSource, Input, LabelledBatch, Source};
+pub use stream::Stream;

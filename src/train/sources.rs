@@ -151,11 +151,33 @@ impl FeatureSource {
         Ok(Self { rows, stages, labels, sampler, batch_size, drop_last, device })
     }
 
+    /// Batches of the features of images in this `order`, in which one may come several times, from batch number `first` on.
+    fn visit(&self, order: Vec<usize>, first: usize) -> Batches<'_, LabelledBatch> {
+        let steps = steps(order.len(), self.batch_size, self.drop_last);
+        let batches: Vec<Vec<usize>> =
+            order.chunks(self.batch_size).take(steps).skip(first).map(<[usize]>::to_vec).collect();
+        Box::new(batches.into_iter().map(|positions| {
+            let index = native::send(&label_tensor(positions.iter().copied()), self.rows.device())?;
+            let mut values = native::send(&self.rows.f_index_select(0, &index)?, self.device)?;
+            if values.dim() == 4 {
+                values = values.f_permute([0, 3, 1, 2])?;
+            }
+            let labels = label_tensor(positions.iter().map(|&position| self.labels[position]));
+            let labels = native::send(&labels, self.device)?;
+            Ok(LabelledBatch { input: Input::Features { values, stages: self.stages }, labels })
+        }))
+    }
+
     /// All features with their labels, if they are vectors and what so many stages make.
     pub fn vectors_after(&self, stages: usize) -> Option<(&Tensor, Tensor)> {
         let are = self.stages == stages && self.rows.dim() == 2;
         are.then(|| (&self.rows, label_tensor(self.labels.iter().copied())))
     }
+}
+
+/// Batches of so many images.
+fn steps(images: usize, batch_size: usize, drop_last: bool) -> usize {
+    if drop_last { images / batch_size } else { images.div_ceil(batch_size) }
 }
 
 fn label_tensor(labels: impl Iterator<Item = usize>) -> Tensor {
@@ -166,24 +188,12 @@ impl BatchSource for FeatureSource {
     type Batch = LabelledBatch;
 
     fn steps(&self) -> usize {
-        let images = self.labels.len();
-        if self.drop_last { images / self.batch_size } else { images.div_ceil(self.batch_size) }
+        steps(self.labels.len(), self.batch_size, self.drop_last)
     }
 
     fn epoch(&mut self, epoch: usize, first: usize) -> Result<Batches<'_, LabelledBatch>> {
         let order = self.sampler.order(epoch as u64, &self.labels);
-        let batches: Vec<Vec<usize>> =
-            order.chunks(self.batch_size).take(self.steps()).skip(first).map(<[usize]>::to_vec).collect();
-        Ok(Box::new(batches.into_iter().map(|positions| {
-            let index = native::send(&label_tensor(positions.iter().copied()), self.rows.device())?;
-            let mut values = native::send(&self.rows.f_index_select(0, &index)?, self.device)?;
-            if values.dim() == 4 {
-                values = values.f_permute([0, 3, 1, 2])?;
-            }
-            let labels = label_tensor(positions.iter().map(|&position| self.labels[position]));
-            let labels = native::send(&labels, self.device)?;
-            Ok(LabelledBatch { input: Input::Features { values, stages: self.stages }, labels })
-        })))
+        Ok(self.visit(order, first))
     }
 }
 
@@ -193,6 +203,16 @@ pub enum Source {
     Images(ImageSource),
     /// What frozen stages made once.
     Features(FeatureSource),
+}
+
+impl Source {
+    /// Batches in this `order`, in which an image may come several times, from batch number `first` on.
+    pub fn visit(&self, order: Vec<usize>, epoch: usize, first: usize) -> Batches<'_, LabelledBatch> {
+        match self {
+            Self::Images(images) => images.visit(order, epoch, first),
+            Self::Features(features) => features.visit(order, first),
+        }
+    }
 }
 
 impl BatchSource for Source {

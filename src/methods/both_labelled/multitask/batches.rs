@@ -6,7 +6,7 @@ use super::{MultitaskOptions, images_per_step};
 use crate::Result;
 use crate::data::{LoaderOptions, Preprocessing, Sampler, Splits};
 use crate::methods::options::Balance;
-use crate::train::{Batch, BatchSource, Batches, ImageSource, LabelledBatch};
+use crate::train::{Batch, BatchSource, Batches, ImageSource, LabelledBatch, Source, Stream};
 
 /// Images of every task, in the tasks' order.
 #[derive(Debug)]
@@ -16,15 +16,6 @@ impl Batch for TasksBatch {
     fn samples(&self) -> usize {
         self.0.iter().map(Batch::samples).sum()
     }
-}
-
-/// One task's endless sequence of images.
-struct Stream {
-    source: ImageSource,
-    sampler: Sampler,
-    labels: Vec<usize>,
-    /// How many of them a step takes.
-    images: usize,
 }
 
 /// The batches of all tasks: which images a step takes depends on the seed, the epoch and the step alone.
@@ -65,7 +56,7 @@ impl TasksSource {
             let loader = LoaderOptions { batch_size: images, workers, device, ..LoaderOptions::default() };
             let set = &task.splits.train;
             let source = ImageSource::training(set, task.preprocessing, augmentation, sampler, seed, loader)?;
-            Ok(Stream { source, sampler, labels, images })
+            Ok(Stream::new(Source::Images(source), sampler, labels, images))
         };
         let streams = tasks.iter().zip(labels).zip(images).map(stream).collect::<Result<_>>()?;
         Ok(Self { streams, steps })
@@ -73,7 +64,7 @@ impl TasksSource {
 
     /// How many images of each task a step takes.
     pub fn images(&self) -> impl Iterator<Item = usize> {
-        self.streams.iter().map(|stream| stream.images)
+        self.streams.iter().map(Stream::images)
     }
 }
 
@@ -86,51 +77,12 @@ impl BatchSource for TasksSource {
 
     fn epoch(&mut self, epoch: usize, first: usize) -> Result<Batches<'_, TasksBatch>> {
         let steps = self.steps;
-        let visit = |stream: &'_ Stream| {
-            let taken = steps * stream.images;
-            passes(stream.sampler, &stream.labels, epoch * taken, taken)
-        };
-        let mut parts: Vec<_> =
-            self.streams.iter().map(|stream| stream.source.visit(visit(stream), epoch, first)).collect();
+        let mut parts: Vec<_> = self.streams.iter().map(|stream| stream.epoch(epoch, steps, first)).collect();
         Ok(Box::new((first..steps).map_while(move |_| {
             // all streams are equally long, so they end together
             let batches: Option<Result<Vec<_>>> =
                 parts.iter_mut().map(Iterator::next).collect::<Option<Vec<_>>>().map(|all| all.into_iter().collect());
             batches.map(|batches| batches.map(TasksBatch))
         })))
-    }
-}
-
-/// `count` images from number `from` on of the endless sequence of passes over images with these `labels`.
-fn passes(sampler: Sampler, labels: &[usize], from: usize, count: usize) -> Vec<usize> {
-    let (size, mut order) = (labels.len(), Vec::with_capacity(count));
-    let mut next = from;
-    while order.len() < count {
-        let (pass, start) = (next / size, next % size);
-        let taken = (size - start).min(count - order.len());
-        order.extend_from_slice(&sampler.order(pass as u64, labels)[start..start + taken]);
-        next += taken;
-    }
-    order
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn passes_follow_each_other_without_a_gap_wherever_they_are_cut() {
-        let labels: Vec<usize> = (0..7).map(|index| index % 2).collect();
-        for sampler in [Sampler::Shuffled { seed: 3 }, Sampler::Balanced { seed: 3 }] {
-            let whole = passes(sampler, &labels, 0, 50);
-            assert_eq!(whole[..7], sampler.order(0, &labels));
-            assert_eq!(whole[14..21], sampler.order(2, &labels));
-            for (from, count) in [(0, 3), (3, 9), (20, 30), (49, 1)] {
-                assert_eq!(passes(sampler, &labels, from, count), whole[from..from + count]);
-            }
-        }
-        let mut seen = passes(Sampler::Shuffled { seed: 1 }, &labels, 0, 7);
-        seen.sort_unstable();
-        assert_eq!(seen, [0, 1, 2, 3, 4, 5, 6]);
     }
 }
