@@ -2,8 +2,8 @@
 
 use super::store::{Builder, Scope};
 use super::{
-    Backbone, Head, HeadKind, alexnet, convnext, densenet, efficientnet, efficientnet_lite, inception, mobilenet_v2,
-    mobilenet_v3, registry, resnet, small_cnn, squeezenet, vgg, vision_transformer,
+    Backbone, Head, HeadKind, alexnet, convnext, dann_cnn, densenet, efficientnet, efficientnet_lite, inception,
+    mobilenet_v2, mobilenet_v3, registry, resnet, small_cnn, squeezenet, vgg, vision_transformer,
 };
 use crate::data::Preprocessing;
 use crate::{Error, Result};
@@ -11,7 +11,7 @@ use crate::{Error, Result};
 /// Networks that one file builds: their names, and what builds number i of them.
 type Family = (&'static [&'static str], fn(usize, &Scope) -> Result<Backbone>);
 
-const FAMILIES: [Family; 13] = [
+const FAMILIES: [Family; 14] = [
     (&efficientnet_lite::NAMES, efficientnet_lite::build),
     (&efficientnet::NAMES, efficientnet::build),
     (&mobilenet_v2::NAMES, mobilenet_v2::build),
@@ -25,6 +25,7 @@ const FAMILIES: [Family; 13] = [
     (&squeezenet::NAMES, squeezenet::build),
     (&vision_transformer::NAMES, vision_transformer::build),
     (&small_cnn::NAMES, small_cnn::build),
+    (&dann_cnn::NAMES, dann_cnn::build),
 ];
 
 /// The names of all architectures, family by family.
@@ -52,10 +53,19 @@ impl Unlearned {
     }
 }
 
+/// All networks without published weights.
+fn all_unlearned() -> impl Iterator<Item = Unlearned> {
+    let small =
+        small_cnn::NAMES.map(|architecture| Unlearned { architecture, preprocessing: small_cnn::preprocessing() });
+    let paper = dann_cnn::NAMES.into_iter().enumerate();
+    let paper =
+        paper.map(|(number, architecture)| Unlearned { architecture, preprocessing: dann_cnn::preprocessing(number) });
+    small.into_iter().chain(paper)
+}
+
 /// The network without published weights of that name, if there is one.
 pub fn unlearned(name: &str) -> Option<Unlearned> {
-    let architecture = small_cnn::NAMES.into_iter().find(|known| *known == name)?;
-    Some(Unlearned { architecture, preprocessing: small_cnn::preprocessing() })
+    all_unlearned().find(|known| known.architecture == name)
 }
 
 /// Builds the backbone of a source model, its tensors under `scope` and with the values that training from scratch
@@ -108,6 +118,9 @@ mod tests {
             "inception_v3" => ("stem", "Mixed_7c", 12),
             "vit_b_16" => ("patches", "norm", 14),
             "small_cnn" => ("conv1", "fc6", 6),
+            "dann_mnist" => ("conv1", "fc2", 4),
+            "dann_svhn" => ("conv1", "fc2", 5),
+            "dann_signs" => ("conv1", "fc1", 4),
             name if name.starts_with("vgg") => ("block1", "fc7", 7),
             name if name.starts_with("densenet") => ("stem", "denseblock4", 5),
             name if name.starts_with("squeezenet") => ("stem", "fire9", 9),

@@ -68,6 +68,8 @@ pub struct Backbone {
     pub head_path: String,
     /// The share of features that the source network drops before its head.
     pub dropout: f64,
+    /// After how many stages the features are that domain adaptation makes alike, where its paper says; usually all of them.
+    pub extractor: usize,
     /// Paths in the source network's checkpoints that are left out on purpose, such as an auxiliary head's.
     pub ignored: &'static [&'static str],
     pub(super) body: Body,
@@ -76,9 +78,18 @@ pub struct Backbone {
 impl Backbone {
     /// A network of our own layers that ends in vectors, drops nothing before its head, and uses all of its checkpoints.
     pub fn new(architecture: &str, stages: Vec<(Stage, Box<dyn Layer>)>, features: i64, head_path: &str) -> Self {
-        let (stages, layers) = stages.into_iter().unzip();
-        let (architecture, head_path, form) = (architecture.to_string(), head_path.to_string(), FeatureForm::Vector);
-        Self { architecture, stages, features, form, head_path, dropout: 0.0, ignored: &[], body: Body::Native(layers) }
+        let (stages, layers): (Vec<_>, Vec<_>) = stages.into_iter().unzip();
+        Self {
+            architecture: architecture.to_string(),
+            extractor: stages.len(),
+            stages,
+            features,
+            form: FeatureForm::Vector,
+            head_path: head_path.to_string(),
+            dropout: 0.0,
+            ignored: &[],
+            body: Body::Native(layers),
+        }
     }
 
     /// Whether a tensor of that name in a checkpoint is left out on purpose.

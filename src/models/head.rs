@@ -6,7 +6,7 @@ use tch::{Kind, Tensor};
 
 use super::backbone::{Backbone, FeatureForm};
 use super::init::Init;
-use super::layers::{Conv2d, ConvConfig, Dropout, GlobalPool, Layer, Linear};
+use super::layers::{BatchNorm2d, Conv2d, ConvConfig, Dropout, GlobalPool, Layer, Linear};
 use super::store::{Builder, Scope};
 use crate::{Error, Result};
 
@@ -20,6 +20,9 @@ pub enum HeadKind {
     Linear,
     /// Two linear layers with a ReLU and dropout between them.
     Mlp,
+    /// A linear layer to 256 features with batch norm and a ReLU, and a linear layer to the classes: what domain adaptation
+    /// puts on a source network, and the 256 are what it makes alike.
+    Bottleneck,
     /// The cosine to one prototype per class, which starts as the mean of the class's normalised features; with no
     /// epochs it stays that. Made for few shots.
     Prototype,
@@ -38,6 +41,7 @@ enum Layers {
     Linear(Linear),
     Convolution(Conv2d),
     Mlp(Linear, Dropout, Linear),
+    Bottleneck { first: Linear, norm: BatchNorm2d, last: Linear },
     Prototype { weight: Tensor, scale: Tensor },
 }
 
@@ -45,6 +49,8 @@ enum Layers {
 const COSINE_SCALE: f64 = 16.0;
 /// Width of the MLP's hidden layer.
 const HIDDEN: i64 = 512;
+/// Features behind the bottleneck (Long et al. 2015 and most since).
+const BOTTLENECK: i64 = 256;
 
 impl Head {
     /// A head of `kind` for `classes` where the backbone's source network has its own; `dropout` is the share of features
@@ -66,7 +72,8 @@ impl Head {
     /// A head of `kind` for `classes`; `dropout` is the share of features dropped in training.
     ///
     /// Linear: `weight: [classes, features]`, `bias: [classes]`, or on a map `weight: [classes, features, 1, 1]`; MLP: `0.weight: [512, features]`, `0.bias`,
-    /// `3.weight: [classes, 512]`, `3.bias`; prototype: `weight: [classes, features]`, `scale: []`.
+    /// `3.weight: [classes, 512]`, `3.bias`; bottleneck: `0.weight: [256, features]`, `0.bias`, the batch norm under `1`,
+    /// `3.weight: [classes, 256]`, `3.bias`; prototype: `weight: [classes, features]`, `scale: []`.
     ///
     /// # Errors
     /// What libtorch refuses.
@@ -89,6 +96,11 @@ impl Head {
                 Dropout::new(scope, 0.5),
                 Linear::new(&scope.at(3), HIDDEN, classes)?, // 1 and 2 are the ReLU and the dropout
             ),
+            HeadKind::Bottleneck => Layers::Bottleneck {
+                first: Linear::new(&scope.at(0), features, BOTTLENECK)?,
+                norm: BatchNorm2d::new(&scope.at(1), BOTTLENECK)?,
+                last: Linear::new(&scope.at(3), BOTTLENECK, classes)?,
+            },
             HeadKind::Prototype => Layers::Prototype {
                 weight: scope.parameter("weight", &[classes, features], Init::default_for(features))?,
                 scale: scope.parameter("scale", &[], Init::Constant(COSINE_SCALE))?,
@@ -100,6 +112,68 @@ impl Head {
     /// Which head this is.
     pub fn kind(&self) -> HeadKind {
         self.kind
+    }
+
+    /// How many numbers [`embed`](Self::embed) gives for an image with so many `features`.
+    pub fn embedded(&self, features: i64) -> i64 {
+        if matches!(self.layers, Layers::Bottleneck { .. }) { BOTTLENECK } else { features }
+    }
+
+    /// What domain adaptation makes alike: what lies behind the bottleneck, or the features as they come where there is none.
+    ///
+    /// # Shapes
+    /// `x: [N, features]` → `[N, embedded]`
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn embed(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let Layers::Bottleneck { first, norm, .. } = &self.layers else { return Ok(x.shallow_clone()) };
+        let x = self.dropout.forward(&pooled(x)?, train)?;
+        Ok(norm
+            .forward(&first.forward(&x, train)?.f_unsqueeze(-1)?.f_unsqueeze(-1)?, train)?
+            .f_flatten(1, -1)?
+            .f_relu()?)
+    }
+
+    /// The logits of what [`embed`](Self::embed) gave.
+    ///
+    /// # Shapes
+    /// `x: [N, embedded]` → `[N, classes]`
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn classify(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        match &self.layers {
+            Layers::Linear(linear) => linear.forward(&self.dropout.forward(x, train)?, train),
+            Layers::Convolution(conv) => {
+                GlobalPool.forward(&conv.forward(&self.dropout.forward(x, train)?, train)?.f_relu_()?, train)
+            }
+            Layers::Mlp(first, dropout, second) => {
+                let hidden = first.forward(&self.dropout.forward(&pooled(x)?, train)?, train)?.f_relu()?;
+                second.forward(&dropout.forward(&hidden, train)?, train)
+            }
+            Layers::Bottleneck { last, .. } => last.forward(x, train),
+            Layers::Prototype { weight, scale } => {
+                Ok(normalised(&pooled(x)?)?.f_matmul(&normalised(weight)?.f_tr()?)?.f_mul(scale)?)
+            }
+        }
+    }
+
+    /// Sets the last layer of a linear head or a bottleneck.
+    ///
+    /// # Shapes
+    /// `weight: [classes, embedded]`, `bias: [classes]`, of any number format
+    ///
+    /// # Errors
+    /// Another kind of head, or other shapes.
+    pub fn set_linear(&self, weight: &Tensor, bias: &Tensor) -> Result<()> {
+        let (Layers::Linear(last) | Layers::Bottleneck { last, .. }) = &self.layers else {
+            let kind = self.kind.to_possible_value().map_or_else(String::new, |kind| kind.get_name().to_string());
+            return Err(Error::Usage(format!(
+                "--head {kind}: only a linear layer can be set; use linear or bottleneck"
+            )));
+        };
+        last.set(weight, bias)
     }
 
     /// Makes the mean of each class's normalised features its prototype (Snell et al. 2017, with the cosine; used as
@@ -142,19 +216,7 @@ impl Layer for Head {
     /// # Shapes
     /// `x: [N, features]` or `[N, features, H, W]` → logits `[N, classes]`
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        match &self.layers {
-            Layers::Linear(linear) => linear.forward(&self.dropout.forward(x, train)?, train),
-            Layers::Convolution(conv) => {
-                GlobalPool.forward(&conv.forward(&self.dropout.forward(x, train)?, train)?.f_relu_()?, train)
-            }
-            Layers::Mlp(first, dropout, second) => {
-                let hidden = first.forward(&self.dropout.forward(&pooled(x)?, train)?, train)?.f_relu()?;
-                second.forward(&dropout.forward(&hidden, train)?, train)
-            }
-            Layers::Prototype { weight, scale } => {
-                Ok(normalised(&pooled(x)?)?.f_matmul(&normalised(weight)?.f_tr()?)?.f_mul(scale)?)
-            }
-        }
+        self.classify(&self.embed(x, train)?, train)
     }
 }
 
@@ -246,6 +308,15 @@ mod tests {
         let mlp: [(&str, &[i64]); 4] =
             [("0.bias", &[512]), ("0.weight", &[512, 3]), ("3.bias", &[2]), ("3.weight", &[2, 512])];
         assert_eq!(names(HeadKind::Mlp)?, expected(&mlp));
+        let bottleneck: [(&str, &[i64]); 6] = [
+            ("0.bias", &[256]),
+            ("0.weight", &[256, 3]),
+            ("1.bias", &[256]),
+            ("1.weight", &[256]),
+            ("3.bias", &[2]),
+            ("3.weight", &[2, 256]),
+        ];
+        assert_eq!(names(HeadKind::Bottleneck)?, expected(&bottleneck));
         assert_eq!(names(HeadKind::Prototype)?, expected(&[("scale", &[]), ("weight", &[2, 3])]));
         Ok(())
     }

@@ -43,7 +43,7 @@ impl std::str::FromStr for HeadChoice {
             Some((kind, at)) => (
                 kind_of(kind).ok_or_else(|| {
                     Error::Usage(format!(
-                        "`{text}`: `{kind}` is no head; expected linear, mlp or prototype before the @; keep stands alone"
+                        "`{text}`: `{kind}` is no head; expected linear, mlp, bottleneck or prototype before the @; keep stands alone"
                     ))
                 })?,
                 Some(at),

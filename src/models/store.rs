@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
@@ -33,8 +33,37 @@ pub struct Entry {
     pub role: Role,
 }
 
-/// Says to one batch-norm layer whether its statistics may move.
-pub(crate) type Switch = Arc<AtomicBool>;
+/// Says to one batch-norm layer what becomes of its statistics.
+pub(crate) type Switch = Arc<Statistics>;
+
+/// How a batch-norm layer keeps its statistics.
+#[derive(Debug, Default)]
+pub(crate) struct Statistics {
+    /// Whether they stay as they are.
+    held: AtomicBool,
+    /// How many batches they are the plain mean of, the next included; 0 where they follow the batches by their momentum.
+    averaged: AtomicU64,
+}
+
+impl Statistics {
+    /// Whether they stay as they are.
+    pub(crate) fn are_held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Whether they are taken from the batch that comes, in training or not.
+    pub(crate) fn are_taken(&self, train: bool) -> bool {
+        (train && !self.are_held()) || self.averaged.load(Ordering::Relaxed) > 0
+    }
+
+    /// What the next batch weighs in them, where that is `momentum` if nothing else is said.
+    pub(crate) fn momentum(&self, momentum: f64) -> f64 {
+        match self.averaged.load(Ordering::Relaxed) {
+            0 => momentum,
+            batches => 1.0 / batches as f64,
+        }
+    }
+}
 
 /// The parameters and buffers of one model.
 #[derive(Debug)]
@@ -100,9 +129,18 @@ impl Store {
         }
         native::forget_gradients(&still)?;
         for (layer, held) in &self.norms {
-            held.store(hold_all_statistics || frozen.contains(&format!("{layer}.weight")), Ordering::Relaxed);
+            held.held.store(hold_all_statistics || frozen.contains(&format!("{layer}.weight")), Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// Makes the statistics of all batch-norm layers of our own those of the next batches, with equal weight, whether these come in
+    /// training or not and whether the layers are held or not: `batch` is the number of the batch that comes next, from 1 on. 0
+    /// goes back to what was before.
+    pub(crate) fn average_statistics(&self, batch: u64) {
+        for statistics in self.norms.values() {
+            statistics.averaged.store(batch, Ordering::Relaxed);
+        }
     }
 
     /// Names of the parameters that do not learn, sorted.
@@ -112,7 +150,7 @@ impl Store {
 
     /// Paths of the batch-norm layers whose statistics are held fixed, sorted.
     pub fn held_norms(&self) -> Vec<&str> {
-        self.norms.iter().filter(|(_, held)| held.load(Ordering::Relaxed)).map(|(name, _)| name.as_str()).collect()
+        self.norms.iter().filter(|(_, held)| held.are_held()).map(|(name, _)| name.as_str()).collect()
     }
 
     /// Lays every convolution kernel out with its channels innermost, in place.
@@ -150,6 +188,24 @@ impl Store {
         self.entries.extend(other.entries);
         self.norms.extend(other.norms);
         Ok(())
+    }
+
+    /// Another store of the same tensors and those of `other`: what one of them is told, as to freeze, all are told.
+    ///
+    /// # Errors
+    /// A name that both have.
+    pub(crate) fn with(&self, other: &Self) -> Result<Self> {
+        let same = |store: &Self| {
+            let entry = |entry: &Entry| Entry { tensor: entry.tensor.shallow_clone(), role: entry.role };
+            Self {
+                entries: store.entries.iter().map(|(name, one)| (name.clone(), entry(one))).collect(),
+                norms: store.norms.clone(),
+                device: store.device,
+            }
+        };
+        let mut both = same(self);
+        both.absorb(same(other))?;
+        Ok(both)
     }
 
     /// The SHA-256, in hexadecimal, over names and bytes of the entries that `wanted` picks.
@@ -290,6 +346,14 @@ impl Scope<'_> {
         self.insert(name, Tensor::f_full(shape, value, (kind, device))?, Role::Buffer)
     }
 
+    /// A new buffer `self.name` that is this tensor.
+    ///
+    /// # Errors
+    /// A name that is there already.
+    pub fn fixed(&self, name: &str, tensor: Tensor) -> Result<Tensor> {
+        self.insert(name, tensor, Role::Buffer)
+    }
+
     /// The rate at which a layer here drops: the one that is asked for, or 0 in a deterministic network.
     pub fn drop_rate(&self, rate: f64) -> f64 {
         if self.builder.deterministic { 0.0 } else { rate }
@@ -329,6 +393,17 @@ mod tests {
     }
 
     #[test]
+    fn a_store_with_another_is_both() -> Result<()> {
+        let (one, other) = (store()?, store()?.renamed(|name| Some(format!("other.{name}"))));
+        let both = one.with(&other)?;
+        assert_eq!(both.entries().count(), one.entries().count() + other.entries().count());
+        both.freeze(&BTreeSet::from(["bn.weight".to_string()]), false)?;
+        assert!(one.held_norms() == ["bn"] && other.held_norms().is_empty());
+        assert!(one.with(&one).is_err());
+        Ok(())
+    }
+
+    #[test]
     fn a_renamed_store_shares_its_values_and_keeps_its_norms() -> Result<()> {
         let original = store()?;
         let (views, held) = (original.views(), original.norms["bn"].clone());
@@ -339,7 +414,7 @@ mod tests {
         assert_eq!(names, expected);
         assert_eq!(both.norm_layers().collect::<Vec<_>>(), ["a.bn", "b.bn"]);
         both.freeze(&BTreeSet::from(["a.bn.weight".to_string()]), false)?;
-        assert!(held.load(Ordering::Relaxed) && both.held_norms() == ["a.bn"]);
+        assert!(held.are_held() && both.held_norms() == ["a.bn"]);
         let _filled = tch::no_grad(|| both.get("a.conv.weight").unwrap().shallow_clone().fill_(3.0));
         assert_eq!(f64::try_from(views["conv.weight"].max())?, 3.0);
         let again = both.absorb(store()?.renamed(|name| Some(format!("b.{name}")))).unwrap_err().to_string();

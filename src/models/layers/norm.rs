@@ -1,7 +1,5 @@
 //! Normalisation over a batch and over channels.
 
-use std::sync::atomic::Ordering;
-
 use tch::{Kind, Tensor};
 
 use super::{Activation, Layer};
@@ -20,7 +18,7 @@ pub struct BatchNorm2d {
     batches: Tensor,
     momentum: f64,
     eps: f64,
-    held: Switch,
+    statistics: Switch,
 }
 
 impl BatchNorm2d {
@@ -45,7 +43,7 @@ impl BatchNorm2d {
             batches: scope.buffer("num_batches_tracked", &[], 0.0, Kind::Int64)?,
             momentum,
             eps,
-            held: scope.norm_layer(),
+            statistics: scope.norm_layer(),
         })
     }
 
@@ -57,12 +55,12 @@ impl BatchNorm2d {
     /// # Errors
     /// What libtorch refuses.
     pub fn activated(&self, x: &Tensor, added: Option<&Tensor>, activation: Activation, train: bool) -> Result<Tensor> {
-        let train = train && !self.held.load(Ordering::Relaxed);
+        let train = self.statistics.are_taken(train);
         if train {
             let _same = tch::no_grad(|| self.batches.shallow_clone().f_add_scalar_(1))?;
         }
         let Self { weight, bias, mean, variance, momentum, eps, .. } = self;
-        let (momentum, eps, cudnn) = (*momentum, *eps, true);
+        let (momentum, eps, cudnn) = (self.statistics.momentum(*momentum), *eps, true);
         let state = NormState { weight, bias, mean, variance, momentum, eps };
         if let Some(y) = native::norm(x, state, added, activation, train)? {
             return Ok(y);

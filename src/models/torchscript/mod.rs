@@ -242,6 +242,7 @@ impl Cut {
             findings.batch_norms.iter().map(|path| (path.clone(), builder.root().at(path).norm_layer())).collect();
         Ok(Backbone {
             architecture: ARCHITECTURE.to_string(),
+            extractor: stages.len(),
             stages,
             features,
             form: FeatureForm::Vector,

@@ -1,7 +1,6 @@
 //! A cut TorchScript module as a body of a backbone: it runs as a whole, and every part trains or evaluates by itself.
 
 use std::cell::RefCell;
-use std::sync::atomic::Ordering;
 
 use tch::Tensor;
 
@@ -51,7 +50,7 @@ impl Module {
 
     /// All that decides which submodules train.
     fn state(&self, train: bool, stages: &[Stage]) -> Vec<bool> {
-        let held = self.norms.iter().map(|(_, held)| held.load(Ordering::Relaxed));
+        let held = self.norms.iter().map(|(_, held)| held.are_held());
         [train].into_iter().chain(stages.iter().map(|stage| stage.frozen)).chain(held).collect()
     }
 
@@ -62,7 +61,7 @@ impl Module {
         };
         let trains = |path: &&String| {
             let stage = stages.iter().find(|stage| stage.paths.iter().any(|above| under(path, above)));
-            let held = self.norms.iter().any(|(norm, held)| norm == *path && held.load(Ordering::Relaxed));
+            let held = self.norms.iter().any(|(norm, held)| norm == *path && held.are_held());
             !held && stage.map_or_else(|| stages.iter().any(|stage| !stage.frozen), |stage| !stage.frozen)
         };
         self.paths.iter().filter(|path| train && trains(path)).map(String::as_str).collect()
