@@ -50,8 +50,17 @@ impl Labelled {
 
     /// Parts the images from their labels, which only [`crate::eval`] can open from here on.
     pub fn forget_labels(self) -> (Unlabelled, HeldOut) {
-        let held_out = HeldOut { labels: self.labels(), classes: self.classes().to_vec() };
-        (self.images, held_out)
+        let classes = self.classes().to_vec();
+        self.forget_labels_among(&classes)
+    }
+
+    /// The same, with labels that number the `classes` of another set by their names. An image of a class that is none of these
+    /// has no label then, and counts in no score.
+    pub fn forget_labels_among(self, classes: &[String]) -> (Unlabelled, HeldOut) {
+        let number: Vec<Option<usize>> =
+            self.classes().iter().map(|name| classes.iter().position(|class| class == name)).collect();
+        let labels = self.labels().into_iter().map(|label| number[label]).collect();
+        (self.images, HeldOut { labels, classes: classes.to_vec() })
     }
 }
 
@@ -141,6 +150,11 @@ impl Unlabelled {
         self.set.load(self.indices[index])
     }
 
+    /// The images for whoever wants labels as well: all have label 0, of a class without a name.
+    pub fn of_one_class(&self) -> Labelled {
+        Labelled::new(Arc::new(OneClass { images: self.clone(), class: [String::new()] }))
+    }
+
     /// The images at `positions`, in that order; take the same [`HeldOut::subset`].
     ///
     /// # Panics
@@ -148,6 +162,46 @@ impl Unlabelled {
     pub fn subset(&self, positions: &[usize]) -> Self {
         let indices = positions.iter().map(|&position| self.indices[position]).collect();
         Self { set: Arc::clone(&self.set), indices }
+    }
+}
+
+/// Images that all have the same label.
+struct OneClass {
+    images: Unlabelled,
+    class: [String; 1],
+}
+
+impl ImageSet for OneClass {
+    fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    fn classes(&self) -> &[String] {
+        &self.class
+    }
+
+    fn label(&self, _index: usize) -> usize {
+        0
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.images.name(index)
+    }
+
+    fn fingerprint(&self, index: usize) -> Result<String> {
+        self.images.set.fingerprint(self.images.indices[index])
+    }
+
+    fn load(&self, index: usize) -> Result<RgbImage> {
+        self.images.load(index)
+    }
+
+    fn load_shared(&self, index: usize) -> Result<Arc<RgbImage>> {
+        self.images.set.load_shared(self.images.indices[index])
+    }
+
+    fn load_part(&self, index: usize, side: u32, choose: Choose) -> Result<Part> {
+        self.images.set.load_part(self.images.indices[index], side, choose)
     }
 }
 
@@ -161,7 +215,7 @@ impl Unlabelled {
 /// ```
 #[derive(Clone)]
 pub struct HeldOut {
-    labels: Vec<usize>,
+    labels: Vec<Option<usize>>,
     classes: Vec<String>,
 }
 
@@ -190,8 +244,8 @@ impl HeldOut {
         Self { labels, classes: self.classes.clone() }
     }
 
-    /// The labels, for whoever holds the key.
-    pub(crate) fn open(&self, _key: &OracleKey) -> &[usize] {
+    /// The labels, for whoever holds the key; none where an image is of no class that is known.
+    pub(crate) fn open(&self, _key: &OracleKey) -> &[Option<usize>] {
         &self.labels
     }
 }
@@ -213,6 +267,16 @@ mod tests {
         assert_eq!(some.name(1), all.name(11));
         assert_eq!(some.load(0).unwrap(), all.load(7).unwrap());
         assert_eq!(some.class_counts().counts, [0, 1, 1]);
+    }
+
+    #[test]
+    fn images_without_labels_all_look_like_one_class() {
+        let all = three_classes();
+        let (unlabelled, _) = all.clone().forget_labels();
+        let same = unlabelled.subset(&[7, 2]).of_one_class();
+        assert_eq!((same.labels(), same.classes().len()), (vec![0, 0], 1));
+        assert_eq!((same.name(1), same.load(0).unwrap()), (all.name(2), all.load(7).unwrap()));
+        assert_eq!(same.fingerprint(0).ok(), all.fingerprint(7).ok());
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod samples;
 mod split;
 mod subset_of_classes;
 mod synthetic;
+mod target;
 mod transform;
 
 pub use augment::{Augmentation, ColorJitter, ErasingFill, RandAugment, TrainTransform};
@@ -49,4 +50,6 @@ pub use sampler::Sampler;
 pub use samples::{Draw, SampleSource, Samples, Transform};
 pub use split::{Split, share, shots, stratified};
 pub use synthetic::{SyntheticOptions, SyntheticSet};
+pub(crate) use target::some;
+pub use target::{Target, open_target};
 pub use transform::{EvaluationTransform, resized_size};

@@ -73,14 +73,7 @@ pub fn open_data(root: &Path, options: &OpenOptions) -> Result<Splits> {
 /// As [`open_data`].
 pub fn open_data_observed(root: &Path, options: &OpenOptions, progress: &dyn Fn(usize, usize)) -> Result<Splits> {
     let mut notes = Vec::new();
-    let (mut train, mut val) = match find(root, &mut notes)? {
-        Layout::Folders { train, val } => open_folders(&train, val.as_deref(), &mut notes)?,
-        Layout::Idx { train, val } => {
-            let train: Arc<dyn ImageSet> = Arc::new(IdxSet::open(&train)?);
-            let val = val.map(|path| IdxSet::open(&path)).transpose()?;
-            (Labelled::new(train), val.map(|set| Labelled::new(Arc::new(set))))
-        }
-    };
+    let (mut train, mut val) = read(root, &mut notes)?;
     if !options.classes.is_empty() {
         train = train.with_classes(&options.classes)?;
         val = val.map(|val| val.with_classes(&options.classes)).transpose()?;
@@ -122,6 +115,18 @@ pub fn open_data_observed(root: &Path, options: &OpenOptions, progress: &dyn Fn(
     }
     let classes = train.classes().to_vec();
     Ok(Splits { train, val, classes, broken, notes })
+}
+
+/// All images to train on that lie at `root`, and those to validate with where they lie apart.
+pub(super) fn read(root: &Path, notes: &mut Vec<String>) -> Result<(Labelled, Option<Labelled>)> {
+    match find(root, notes)? {
+        Layout::Folders { train, val } => open_folders(&train, val.as_deref(), notes),
+        Layout::Idx { train, val } => {
+            let train: Arc<dyn ImageSet> = Arc::new(IdxSet::open(&train)?);
+            let val = val.map(|path| IdxSet::open(&path)).transpose()?;
+            Ok((Labelled::new(train), val.map(|set| Labelled::new(Arc::new(set)))))
+        }
+    }
 }
 
 /// Opens labelled images for a model that knows `classes`: a folder of class folders, the validation part of a data set

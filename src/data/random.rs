@@ -17,6 +17,8 @@ pub enum Purpose {
     Augment = 3,
     /// Mixing the images of one batch.
     Mix = 4,
+    /// Which images of a set are used at all.
+    Choose = 5,
 }
 
 /// The stream for `item` of `epoch`: ChaCha with 8 rounds, keyed by all four values.
