@@ -15,23 +15,29 @@
 //! # Ok::<(), regraft::Error>(())
 //! ```
 
+mod a_distance;
 mod calibration;
 mod classification;
 mod evaluation;
+mod label_shift;
 mod metric;
 mod oracle;
 mod predictions;
 pub mod rank;
+mod selection;
 mod spread;
 mod temperature;
 pub mod transferability;
 
+pub use a_distance::proxy_a_distance;
 pub use calibration::{Calibration, ReliabilityBin, brier_score};
 pub use classification::{Averages, ClassScores, ConfusionMatrix, accuracy, negative_log_likelihood, top_k_accuracy};
 pub use evaluation::{ClassReport, Evaluation};
+pub use label_shift::{missing_classes, target_shares};
 pub use metric::{Metric, Unit};
 pub(crate) use oracle::OracleKey;
 pub use oracle::oracle_accuracy;
 pub use predictions::{Mistake, Predictions};
+pub use selection::{Selection, Unsupervised};
 pub use spread::Spread;
 pub use temperature::Temperature;

@@ -4,6 +4,7 @@
 //! Colours are Okabe and Ito's, which people with any kind of colour vision can tell apart (*Color Universal Design*, 2008).
 
 mod axis;
+mod bars;
 mod canvas;
 mod confusion;
 mod curves;
@@ -17,6 +18,7 @@ use std::path::Path;
 
 use image::{ImageFormat, RgbImage};
 
+pub use bars::{Bar, bars};
 pub use confusion::confusion;
 pub use curves::{Chart, Marker, Range, Series, curves};
 pub use gallery::{Tile, gallery};
