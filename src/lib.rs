@@ -4,13 +4,14 @@
 //!
 //! | | target labelled | target unlabelled |
 //! |---|---|---|
-//! | **source labelled** | [`methods::both_labelled`] | |
+//! | **source labelled** | [`methods::both_labelled`] | [`methods::source_labelled`] |
 //! | **source unlabelled** | | |
 //!
-//! In the square so far, all of them around [`methods::both_labelled::finetune`]: [`methods::both_labelled::conserve`] (losses that
+//! Where both are labelled, all is built around [`methods::both_labelled::finetune`]: [`methods::both_labelled::conserve`] (losses that
 //! hold it to its source), [`methods::both_labelled::layers`] (which layers transfer), [`methods::both_labelled::multitask`]
 //! (several tasks at once), [`methods::both_labelled::progressive`] (one after the other without forgetting) and
-//! [`methods::both_labelled::matrix`] (which task helps which). What the program does is in [`cli`],
+//! [`methods::both_labelled::matrix`] (which task helps which). Where the target is not, [`methods::source_labelled::adapt`] carries
+//! over what the source teaches, by domain-adversarial training and its rivals. What the program does is in [`cli`],
 //! and everything that it can do is in the library too:
 //!
 //! ```

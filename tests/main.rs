@@ -1,5 +1,6 @@
 //! One module per promise that a user relies on.
 
+mod adapt;
 mod bad_input;
 mod bench;
 mod closed_pipe;

@@ -1,6 +1,7 @@
 //! The command line: one file per command. Words become validated options, the library does the work, and what it
 //! found becomes a table or JSON.
 
+pub mod adapt;
 pub mod bench;
 pub mod demo;
 pub mod doctor;
@@ -50,6 +51,8 @@ pub enum Command {
     Progressive(Box<progressive::ProgressiveArgs>),
     /// Transfer between all of several tasks, against learning each alone, and forecast it
     Matrix(Box<matrix::MatrixArgs>),
+    /// Carry over what labelled images teach to unlabelled ones that look different
+    Adapt(Box<adapt::AdaptArgs>),
     /// Measure a trained model on labelled images
     Evaluate(evaluate::EvaluateArgs),
     /// Name what is in images
@@ -89,6 +92,7 @@ pub fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         Command::Multitask(args) => multitask::run(*args, typed("multitask")),
         Command::Progressive(args) => progressive::run(*args, typed("progressive")),
         Command::Matrix(args) => matrix::run(&args, typed("matrix")),
+        Command::Adapt(args) => adapt::run(&args, typed("adapt")),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Export(args) => export::run(args),

@@ -99,7 +99,7 @@ pub struct ModelOptions {
     #[arg(long, value_name = "RULE")]
     #[serde(default)]
     pub map: Vec<Rule>,
-    /// The new last layers: linear, mlp or prototype, or keep for the source model's own, where the classes are the same;
+    /// The new last layers: linear, mlp, bottleneck or prototype, or keep for the source model's own, where the classes are the same;
     /// @LAYER says which layer of a TorchScript file they replace, as
     /// mlp@classifier.1 or just classifier.1 [default for a TorchScript file: the last linear layer]
     #[arg(long, value_name = "KIND|LAYER|KIND@LAYER", default_value = "linear")]

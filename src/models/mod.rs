@@ -33,6 +33,7 @@ mod resnet;
 mod selector;
 mod small_cnn;
 mod squeezenet;
+mod statistics;
 mod store;
 pub mod torchscript;
 pub mod transfer;

@@ -5,13 +5,12 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 
 use super::init::Init;
+use super::statistics::Switch;
 use crate::models::formats::StateDict;
 use crate::{Error, Result, native};
 
@@ -31,38 +30,6 @@ pub struct Entry {
     pub tensor: Tensor,
     /// Parameter or buffer.
     pub role: Role,
-}
-
-/// Says to one batch-norm layer what becomes of its statistics.
-pub(crate) type Switch = Arc<Statistics>;
-
-/// How a batch-norm layer keeps its statistics.
-#[derive(Debug, Default)]
-pub(crate) struct Statistics {
-    /// Whether they stay as they are.
-    held: AtomicBool,
-    /// How many batches they are the plain mean of, the next included; 0 where they follow the batches by their momentum.
-    averaged: AtomicU64,
-}
-
-impl Statistics {
-    /// Whether they stay as they are.
-    pub(crate) fn are_held(&self) -> bool {
-        self.held.load(Ordering::Relaxed)
-    }
-
-    /// Whether they are taken from the batch that comes, in training or not.
-    pub(crate) fn are_taken(&self, train: bool) -> bool {
-        (train && !self.are_held()) || self.averaged.load(Ordering::Relaxed) > 0
-    }
-
-    /// What the next batch weighs in them, where that is `momentum` if nothing else is said.
-    pub(crate) fn momentum(&self, momentum: f64) -> f64 {
-        match self.averaged.load(Ordering::Relaxed) {
-            0 => momentum,
-            batches => 1.0 / batches as f64,
-        }
-    }
 }
 
 /// The parameters and buffers of one model.
@@ -129,7 +96,7 @@ impl Store {
         }
         native::forget_gradients(&still)?;
         for (layer, held) in &self.norms {
-            held.held.store(hold_all_statistics || frozen.contains(&format!("{layer}.weight")), Ordering::Relaxed);
+            held.hold(hold_all_statistics || frozen.contains(&format!("{layer}.weight")));
         }
         Ok(())
     }
@@ -139,7 +106,7 @@ impl Store {
     /// goes back to what was before.
     pub(crate) fn average_statistics(&self, batch: u64) {
         for statistics in self.norms.values() {
-            statistics.averaged.store(batch, Ordering::Relaxed);
+            statistics.average(batch);
         }
     }
 

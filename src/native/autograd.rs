@@ -110,7 +110,10 @@ mod tests {
 
     #[test]
     fn it_works_in_mixed_precision_and_on_parts_of_unequal_size() -> Result<()> {
-        let (features, weight) = (leaf(&numbers(20).to_kind(Kind::Float).reshape([5, 4])), leaf(&numbers(4).to_kind(Kind::Float).reshape([1, 4])));
+        let (features, weight) = (
+            leaf(&numbers(20).to_kind(Kind::Float).reshape([5, 4])),
+            leaf(&numbers(4).to_kind(Kind::Float).reshape([1, 4])),
+        );
         let of = |factor: Option<f64>| -> Result<Vec<Tensor>> {
             let _autocast = Autocast::begin(Device::Cpu, Kind::BFloat16)?;
             // two images of one domain and three of the other, of which only the latter are reversed

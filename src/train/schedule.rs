@@ -41,6 +41,9 @@ pub enum Shape {
     /// Up from 1/25 over the first 30 %, then down to 1/250,000, both along a cosine (Smith & Topin 2018, with the
     /// numbers of PyTorch's OneCycleLR); the warm-up option is not used.
     OneCycle,
+    /// Divided by (1 + 10 p)^0.75, where p is the share of training that lies behind (Ganin et al. 2016); the warm-up comes on
+    /// top.
+    Inverse,
     /// Multiplied by --lr-gamma every --lr-step epochs.
     Step,
     /// Multiplied by --lr-gamma once the selection metric has not improved for --lr-patience epochs.
@@ -90,6 +93,7 @@ impl Schedule {
                 let t = if warm < 1.0 { (progress.fraction() - warm) / (1.0 - warm) } else { 1.0 };
                 cosine(1.0, 0.0, t.clamp(0.0, 1.0))
             }
+            Shape::Inverse => (1.0 + 10.0 * progress.fraction().min(1.0)).powf(-0.75),
             Shape::Step => self.lr_gamma.powi((progress.epoch() as usize / self.lr_step.max(1)) as i32),
             Shape::Plateau => plateau,
         }

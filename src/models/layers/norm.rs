@@ -5,7 +5,8 @@ use tch::{Kind, Tensor};
 use super::{Activation, Layer};
 use crate::Result;
 use crate::models::Init;
-use crate::models::store::{Scope, Switch};
+use crate::models::statistics::Switch;
+use crate::models::store::Scope;
 use crate::native::{self, NormState};
 
 /// Batch normalisation over N, H and W (Ioffe & Szegedy 2015), whose statistics can be held.

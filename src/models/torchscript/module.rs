@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use tch::Tensor;
 
 use super::super::Stage;
-use super::super::store::Switch;
+use super::super::statistics::Switch;
 use crate::Result;
 use crate::native::Script;
 

@@ -169,7 +169,7 @@ fn native(
     if let Some(at) = at {
         return Err(Error::Usage(format!(
             "--head {at}: {architecture} knows where its head is; the layer is to be named for a TorchScript file only, and \
-             the kinds of head are linear, mlp and prototype"
+             the kinds of head are linear, mlp, bottleneck and prototype"
         )));
     }
     let (head, earlier) = heads(purpose)?;

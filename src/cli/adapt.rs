@@ -1,0 +1,82 @@
+//! `regraft adapt`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{ArgMatches, Args};
+
+use super::output;
+use super::several::SeveralArgs;
+use crate::methods::source_labelled::adapt::{self, AdaptOptions, ORACLE};
+use crate::report::format;
+
+/// The command's arguments.
+#[derive(Debug, Args)]
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Methods: source-only, ada-bn, sa, deep-coral, dan, jan, dann, cdan, adda, mcd, mcc, self-training, vada, dirt-t, oracle, \
+    or all. No method sees a label of the target, and neither does what chooses the epoch; scores that need them are headed oracle. \
+    Started again, it goes on where it was stopped.\n\n\
+    Examples:\n  regraft adapt --source photos --target sketches --head bottleneck\n  \
+    regraft adapt --source photos --target sketches --methods all --seeds 3 --freeze all --no-augment\n  \
+    regraft adapt --source mnist --target mnist-m --model dann_mnist --from-scratch --no-augment --discriminator 100 \
+    --optimizer sgd --lr 0.01 --schedule inverse --batch-size 64 --epochs 50"
+)]
+pub struct AdaptArgs {
+    #[command(flatten)]
+    options: AdaptOptions,
+    /// Repeats everything with seeds SEED, SEED+1, … and reports mean ± standard deviation
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Run")]
+    seeds: u64,
+    /// Folder of all runs
+    #[arg(long, value_name = "FOLDER", default_value = "runs/adapt", help_heading = "Run")]
+    out: PathBuf,
+    #[command(flatten)]
+    several: SeveralArgs,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`adapt::compare`].
+pub fn run(args: &AdaptArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    let options = args.several.options(&args.options, matches)?;
+    if args.several.print_config {
+        output::print_json(&options.resolved())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    options.validate()?;
+    output::fetch_if_missing(&options.model, args.several.quiet)?;
+    let out = &args.out;
+    let mut cells = args.several.cells(out);
+    let found = adapt::compare(&options, args.seeds, &mut cells, &mut |label, result| {
+        if !args.several.quiet {
+            let source = format::percent(result.metrics["source/accuracy"]);
+            let target = result
+                .metrics
+                .get(ORACLE)
+                .map_or_else(String::new, |&accuracy| format!(", target (oracle) {}", format::percent(accuracy)));
+            eprintln!("{label}: source {source}{target} in {}", format::seconds(result.seconds));
+        }
+    })?;
+    crate::files::write_json(out.join("adapt.json"), &found)?;
+    let picture = out.join("adapt.png");
+    let has_picture = adapt::plot(&found, &picture)?;
+    if args.several.json {
+        output::print_json(&found)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut text = format!("{}\n", adapt::table(&found));
+    for (method, why) in &found.left_out {
+        text += &format!("\nleft out: {}: {why}", method.name());
+    }
+    let folder = out.display();
+    text += &format!("\nsource: share of its validation images named rightly; everything is in {folder}\n");
+    if has_picture {
+        text += &format!("  bars       {}\n", picture.display());
+    }
+    text += &format!("  numbers    {folder}/adapt.json\n");
+    text += &format!("  use one    regraft predict --model {} IMAGE\n", cells.path(&found.example).display());
+    output::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}

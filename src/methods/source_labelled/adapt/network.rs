@@ -1,0 +1,122 @@
+//! The network in two parts: what makes features, which are to become alike, and what predicts labels from them.
+
+use tch::{Kind, Tensor};
+
+use crate::models::Classifier;
+use crate::models::layers::Layer;
+use crate::{Error, Result};
+
+/// Where the feature extractor ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extractor {
+    /// Behind so many stages of the backbone.
+    Stages(usize),
+    /// Before the last layer: at what [`Head::embed`](crate::models::Head::embed) gives.
+    Embedding,
+}
+
+impl Extractor {
+    /// The one that `stage` names, or the network's own.
+    ///
+    /// # Errors
+    /// A stage that the network does not have, or cannot be cut at.
+    pub fn of(model: &Classifier, stage: Option<&str>) -> Result<Self> {
+        let backbone = model.backbone();
+        let last = backbone.stages.len();
+        let Some(wanted) = stage else {
+            return Ok(if backbone.extractor < last { Self::Stages(backbone.extractor) } else { Self::Embedding });
+        };
+        if wanted == "head" {
+            return Ok(Self::Embedding);
+        }
+        let names = || backbone.stages.iter().map(|stage| stage.name.as_str()).collect::<Vec<_>>().join(", ");
+        let found = backbone.stages.iter().position(|stage| stage.name == wanted).map(|index| index + 1);
+        let found = found.ok_or_else(|| {
+            Error::Usage(format!(
+                "--align {wanted}: no stage of {}; expected head, or one of {}",
+                backbone.architecture,
+                names()
+            ))
+        })?;
+        if !backbone.is_cut_at(found) {
+            return Err(Error::Usage(format!(
+                "--align {wanted}: this network runs as a whole; leave it out, or give head"
+            )));
+        }
+        Ok(Self::Stages(found))
+    }
+
+    /// Which parameters predict labels from the features.
+    pub fn predictor(self, model: &Classifier) -> Vec<String> {
+        let outline = model.outline();
+        let behind = match self {
+            Self::Stages(stages) => &outline.stages[stages..],
+            Self::Embedding => &[],
+        };
+        behind.iter().flat_map(|(_, names)| names.iter()).chain(&outline.head).cloned().collect()
+    }
+}
+
+/// The network in a step.
+#[derive(Clone, Copy)]
+pub struct Network<'a> {
+    /// All of it.
+    pub model: &'a Classifier,
+    /// Where its features are made alike.
+    pub extractor: Extractor,
+    /// How many stages have made its input already.
+    pub begun: usize,
+}
+
+/// What the network made of a batch.
+#[derive(Debug)]
+pub struct Passed {
+    /// `[N, D]` f32.
+    pub aligned: Tensor,
+    /// `[N, E]`.
+    pub embedded: Tensor,
+    /// `[N, K]` f32.
+    pub logits: Tensor,
+}
+
+impl Network<'_> {
+    /// All that a batch becomes.
+    ///
+    /// # Shapes
+    /// `x`: what the next stage takes
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn pass(&self, x: &Tensor, train: bool) -> Result<Passed> {
+        let (backbone, head) = (self.model.backbone(), self.model.head());
+        let last = backbone.stages.len();
+        let middle = match self.extractor {
+            Extractor::Stages(stages) => stages.max(self.begun),
+            Extractor::Embedding => last,
+        };
+        let features = backbone.run(self.begun..middle, x, train)?;
+        let behind = backbone.run(middle..last, &features, train)?;
+        let embedded = head.embed(&behind, train)?;
+        let logits = head.classify(&embedded, train)?.f_to_kind(Kind::Float)?;
+        let aligned = match self.extractor {
+            Extractor::Stages(_) => features,
+            Extractor::Embedding => embedded.shallow_clone(),
+        };
+        Ok(Passed { aligned: vectors(&aligned)?.f_to_kind(Kind::Float)?, embedded, logits })
+    }
+
+    /// The logits alone.
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn logits(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let backbone = self.model.backbone();
+        let features = backbone.run(self.begun..backbone.stages.len(), x, train)?;
+        Ok(self.model.head().forward(&features, train)?.f_to_kind(Kind::Float)?)
+    }
+}
+
+/// One row for each image.
+fn vectors(x: &Tensor) -> Result<Tensor> {
+    Ok(if x.dim() > 2 { x.f_flatten(1, -1)? } else { x.shallow_clone() })
+}

@@ -1,0 +1,169 @@
+//! What a run leaves behind once training is over.
+
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+use super::objective::{Adapt, ORACLE};
+use super::prepare::Prepared;
+use super::{Extractor, Network};
+use crate::eval::{Evaluation, Metric, Unit, missing_classes, proxy_a_distance};
+use crate::methods::both_labelled::finetune::Keep;
+use crate::models::Classifier;
+use crate::models::formats::StateDict;
+use crate::report::plot::{Chart, Range, Series, curves, save_png};
+use crate::report::{RunDir, RunResult};
+use crate::train::observe::{EpochRecord, Observers, epochs_of};
+use crate::train::{Fitted, Objective, Precision, Source, inference};
+use crate::{Result, files};
+
+/// What one run came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What `result.json` holds.
+    pub result: RunResult,
+    /// Everything measured on the source's validation images.
+    pub source: Evaluation,
+    /// Classes of the source that the target seems to lack.
+    pub missing: Vec<String>,
+}
+
+/// What is known before the first step, for the end.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Before {
+    /// Proxy A-distance of the features.
+    a_distance: f64,
+}
+
+/// The file of what is known before the first step.
+const BEFORE: &str = "before.json";
+
+/// Features that are to be made alike, of all images of a source.
+pub(super) fn aligned_features(
+    model: &Classifier,
+    extractor: Extractor,
+    source: &mut Source,
+    precision: Precision,
+) -> Result<inference::Outputs> {
+    inference::over(source, model.store.device(), precision, &mut |_| Ok(()), |input| {
+        let (begun, x) = inference::begin(model, input)?;
+        Ok(Network { model, extractor, begun }.pass(&x, false)?.aligned)
+    })
+}
+
+/// How well the domains can be told apart by the features now.
+fn a_distance(objective: &mut Adapt) -> Result<f64> {
+    let Adapt { model, extractor, measured, precision, .. } = objective;
+    let features =
+        |source: &mut Source| -> Result<Tensor> { Ok(aligned_features(model, *extractor, source, *precision)?.values) };
+    proxy_a_distance(&features(&mut measured.source)?, &features(&mut measured.target)?)
+}
+
+/// Measures what is to be known before the first step.
+pub(super) fn measure_before(objective: &mut Adapt, run: &RunDir) -> Result<()> {
+    run.write_json(BEFORE, &Before { a_distance: a_distance(objective)? })
+}
+
+/// Loads the model that is kept, measures it, and writes it with its plots; `result.json` comes last.
+pub(super) fn finish(
+    prepared: &mut Prepared,
+    fitted: &Fitted,
+    run: &RunDir,
+    observers: &mut Observers,
+) -> Result<Outcome> {
+    let (options, objective) = (&prepared.options, &mut prepared.objective);
+    if options.keep == Keep::Best {
+        objective.store.restore(&StateDict::read_safetensors(run.best_model())?)?;
+    }
+    let source = objective.on_source()?;
+    let oracle = objective.oracle()?;
+    let before: Before = files::read_json(run.path().join(BEFORE))?;
+    let a_distance = a_distance(objective)?;
+    let predicted = {
+        let outputs = super::objective::logits(&objective.model, &mut objective.measured.target, objective.precision)?;
+        let classes: Vec<i64> = Vec::try_from(&outputs.values.f_argmax(-1, false)?)?;
+        classes.into_iter().map(|class| class as usize).collect::<Vec<_>>()
+    };
+    let missing: Vec<String> = missing_classes(&source, &predicted)?.into_iter().map(String::from).collect();
+    if !missing.is_empty() {
+        observers.message(&format!(
+            "the target seems to lack classes of the source ({}): methods that make all of both domains alike may then do harm",
+            missing.join(", ")
+        ))?;
+    }
+    objective.model.save(run.path())?;
+    let epochs = epochs_of(&run.metrics())?;
+    save_png(run.plots().join("curves.png"), &curves(&charts(&epochs))?)?;
+    run.write_json("evaluation.json", &source)?;
+
+    let mut metrics: Vec<Metric> = source
+        .metrics()
+        .into_iter()
+        .map(|metric| Metric { name: format!("source/{}", metric.name), ..metric })
+        .collect();
+    metrics.push(Metric::lower("a_distance_before", before.a_distance, Unit::Plain));
+    metrics.push(Metric::lower("a_distance", a_distance, Unit::Plain));
+    metrics.push(Metric::higher("epoch", fitted.state.best.map_or(0, |(_, epoch)| epoch) as f64 + 1.0, Unit::Count));
+    if let Some((_, accuracy)) = oracle {
+        metrics.push(Metric::higher(ORACLE, accuracy, Unit::Fraction));
+        let best = epochs.iter().filter_map(|record| record.validation.get(ORACLE).copied()).fold(accuracy, f64::max);
+        metrics.push(Metric::higher("oracle/best_epoch", best, Unit::Fraction));
+    }
+    let device = objective.store().device();
+    let method = options.methods.to_string();
+    let result = fitted.result(&method, metrics, device, options.machine.seed, options.fit.precision)?;
+    run.finish(&result)?;
+    Ok(Outcome { result, source, missing })
+}
+
+/// What happened over the epochs.
+fn charts(epochs: &[EpochRecord]) -> Vec<Chart> {
+    let points = |of: &dyn Fn(&EpochRecord) -> Option<f64>| -> Vec<(f64, f64)> {
+        epochs.iter().filter_map(|record| Some((record.epoch as f64 + 1.0, of(record)?))).collect()
+    };
+    let series = |name: &str, points: Vec<(f64, f64)>, dashed: bool| Series {
+        name: name.into(),
+        points,
+        dashed,
+        ..Series::default()
+    };
+    let chart = |title: &str, y: &str, range, series: Vec<Series>| Chart {
+        title: title.into(),
+        x_label: "epoch".into(),
+        y_label: y.into(),
+        y_range: range,
+        series: series.into_iter().filter(|series| !series.points.is_empty()).collect(),
+        ..Chart::default()
+    };
+    let validation = |name: &'static str| points(&move |record| record.validation.get(name).copied());
+    let train = |name: &'static str| points(&move |record| record.train.get(name).copied());
+    let accuracy = chart(
+        "Accuracy",
+        "share that is right",
+        Range::Unit,
+        vec![
+            series("source, validation", validation("accuracy"), false),
+            series("target (oracle)", validation(ORACLE), false),
+            series("domain classifier", train("domain_accuracy"), true),
+        ],
+    );
+    let mut losses = vec![];
+    let names = epochs.first().map_or_else(Vec::new, |record| record.train.keys().cloned().collect::<Vec<_>>());
+    for name in names.into_iter().filter(|name| !name.contains("accuracy") && name != "loss" && name != "confident") {
+        losses.push(series(&name.replace('_', " "), points(&|record| record.train.get(&name).copied()), false));
+    }
+    if losses.is_empty() {
+        losses.push(series("cross entropy", train("loss"), false));
+    }
+    let losses = chart("Training losses", "loss", Range::Fit, losses);
+    let scores = chart(
+        "Scores without labels",
+        "nats",
+        Range::Fit,
+        vec![
+            series("InfoMax", validation("target/info_max"), false),
+            series("neighbourhood density", validation("target/neighbourhood_density"), false),
+            series("entropy", validation("target/entropy"), false),
+        ],
+    );
+    vec![accuracy, losses, scores]
+}

@@ -1,0 +1,22 @@
+//! Source labelled, target not: what was learned on labelled images is carried over to unlabelled ones that look different.
+//!
+//! [`adapt`] is what all of these have in common, and every method is a file of its own.
+
+pub mod adapt;
+
+mod ada_bn;
+mod adda;
+mod cdan;
+mod dan;
+mod dann;
+mod deep_coral;
+mod dirt_t;
+#[cfg(test)]
+mod goldens;
+mod jan;
+mod mcc;
+mod mcd;
+mod self_training;
+mod source_only;
+mod subspace_alignment;
+mod vada;

@@ -1,0 +1,252 @@
+//! Domain adaptation: what carries over without a label of the target, and that none is seen.
+
+use std::path::Path;
+use std::process::Output;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::support::{Scene, bytes, json, stderr, succeed};
+
+const COMMON: [&str; 9] =
+    ["--from-scratch", "--no-augment", "--device", "cpu", "--quiet", "--workers", "1", "--batch-size", "5"];
+
+fn adapt(scene: &Scene, out: &str, methods: &str, more: &[&str]) -> Output {
+    let words = ["adapt", "--source", "data", "--out", out, "--methods", methods];
+    scene.run(&[&words[..], &COMMON, more].concat())
+}
+
+/// Writes IDX files: 8 × 8 grey images that are brighter the higher their class, and these labels.
+fn write_idx(folder: &Path, part: &str, shown: &[u8], labels: &[u8], dark: u8) {
+    std::fs::create_dir_all(folder).expect("a folder");
+    let mut images = vec![0, 0, 8, 3];
+    for size in [shown.len() as u32, 8, 8] {
+        images.extend(size.to_be_bytes());
+    }
+    for (number, class) in shown.iter().enumerate() {
+        images.extend((0..64u8).map(|pixel| dark + class * 60 + ((usize::from(pixel) * (number % 7 + 1)) % 30) as u8));
+    }
+    let mut list = vec![0, 0, 8, 1];
+    list.extend((labels.len() as u32).to_be_bytes());
+    list.extend(labels);
+    std::fs::write(folder.join(format!("{part}-images-idx3-ubyte")), images).expect("a file");
+    std::fs::write(folder.join(format!("{part}-labels-idx1-ubyte")), list).expect("a file");
+    std::fs::write(folder.join("classes.txt"), "low\nmiddle\nhigh\n").expect("a file");
+}
+
+/// A source in the scene's `data`, and two targets with the same images and other labels.
+fn grey(scene: &Scene) {
+    std::fs::remove_dir_all(scene.path("data")).expect("the colours go");
+    let classes: Vec<u8> = (0..30).map(|image| image % 3).collect();
+    let turned: Vec<u8> = classes.iter().map(|class| (class + 1) % 3).collect();
+    let same: Vec<u8> = vec![1; 30];
+    for part in ["train", "t10k"] {
+        write_idx(&scene.path("data"), part, &classes, &classes, 10);
+        write_idx(&scene.path("true"), part, &classes, &classes, 60);
+        write_idx(&scene.path("turned"), part, &classes, &turned, 60);
+        write_idx(&scene.path("one"), part, &classes, &same, 60);
+    }
+}
+
+/// The log of a run without times, and without what the labels of the target tell.
+fn log(run: &Path) -> Vec<Value> {
+    let text = String::from_utf8(bytes(&run.join("metrics.jsonl"))).expect("text");
+    let clean = |line: &str| {
+        let mut line: Value = serde_json::from_str(line).expect("JSON");
+        let line_map = line.as_object_mut().expect("an object");
+        ["time", "seconds", "images_per_second", "data_wait", "config"]
+            .iter()
+            .for_each(|key| drop(line_map.remove(*key)));
+        if let Some(Value::Object(validation)) = line_map.get_mut("validation") {
+            validation.retain(|name, _| !name.starts_with("oracle/"));
+        }
+        line
+    };
+    text.lines().map(clean).filter(|line| matches!(line["event"].as_str(), Some("step" | "epoch"))).collect()
+}
+
+#[test]
+fn labels_of_the_target_change_nothing_but_the_oracle() {
+    let scene = Scene::new(1);
+    grey(&scene);
+    let methods = "source-only,dann,cdan,mcc,self-training,vada,sa";
+    let more =
+        ["--model", "small_cnn", "--image-size", "12", "--epochs", "3", "--discriminator", "8", "--threshold", "0.4"];
+    for target in ["true", "turned", "one"] {
+        succeed(&adapt(&scene, &format!("runs/{target}"), methods, &[&more[..], &["--target", target]].concat()));
+    }
+    for method in methods.split(',') {
+        let [right, turned, one] =
+            ["true", "turned", "one"].map(|target| scene.path(&format!("runs/{target}/{method}/seed-0")));
+        for other in [&turned, &one] {
+            for file in
+                ["model.safetensors", "checkpoints/last/model.safetensors", "checkpoints/best/model.safetensors"]
+            {
+                assert!(bytes(&right.join(file)) == bytes(&other.join(file)), "{method}: {file}");
+            }
+            assert_eq!(log(&right), log(other), "{method}");
+            let results = [&right, other].map(|run| json(&run.join("result.json"))["metrics"].clone());
+            let known = results.clone().map(|metrics| {
+                let metrics = metrics.as_object().expect("an object").clone();
+                metrics.into_iter().filter(|(name, _)| !name.starts_with("oracle/")).collect::<Vec<_>>()
+            });
+            assert_eq!(known[0], known[1], "{method}");
+        }
+        // the oracle does know: what is right for one set of labels is wrong for the other
+        let oracle =
+            |run: &Path| json(&run.join("result.json"))["metrics"]["oracle/accuracy"].as_f64().expect("a number");
+        assert!(oracle(&right) + oracle(&turned) <= 1.0 && !log(&right).is_empty(), "{method}");
+    }
+}
+
+#[test]
+fn all_methods_stand_in_one_table() {
+    let scene = Scene::new(6);
+    let more =
+        ["--target", "data", "--model", "small_cnn", "--image-size", "16", "--epochs", "1", "--discriminator", "8"];
+    let output = adapt(&scene, "runs/all", "all", &[&more[..], &["--seeds", "2"]].concat());
+    succeed(&output);
+    let text = String::from_utf8(output.stdout).expect("text");
+    for word in ["target (oracle)", "oracle: trained on target", "dirt-t", "±", "left out: ada-bn"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    let found = json(&scene.path("runs/all/adapt.json"));
+    let methods = found["methods"].as_array().expect("a list");
+    assert_eq!((methods.len(), found["left_out"].as_array().map(Vec::len)), (14, Some(1)));
+    for one in methods {
+        let name = one["method"].as_str().expect("a name");
+        for (number, seed) in ["seed-0", "seed-1"].into_iter().enumerate() {
+            let result = json(&scene.path(&format!("runs/all/{name}/{seed}/result.json")));
+            assert_eq!(result["metrics"]["oracle/accuracy"], one["oracle_target"]["values"][number], "{name}");
+            assert_eq!(result["method"], name);
+        }
+    }
+    assert!(image::open(scene.path("runs/all/adapt.png")).is_ok());
+    assert!(image::open(scene.path("runs/all/dann/seed-0/plots/curves.png")).is_ok());
+    // each is a model like any other
+    succeed(&scene.run(&["predict", "--model", "runs/all/dann/seed-0", "data/val/red/000.png"]));
+    succeed(&scene.run(&["evaluate", "--model", "runs/all/sa/seed-1", "--data", "data"]));
+    // what is done is not done again
+    let changed = || std::fs::metadata(scene.path("runs/all/vada/seed-1/result.json")).expect("a file").modified().ok();
+    let before = changed();
+    succeed(&adapt(&scene, "runs/all", "vada", &[&more[..], &["--seeds", "2"]].concat()));
+    assert_eq!(changed(), before);
+    let other = adapt(&scene, "runs/all", "vada", &[&more[..], &["--radius", "3"]].concat());
+    assert!(other.status.code() == Some(2) && stderr(&other).contains("other options"), "{}", stderr(&other));
+}
+
+#[test]
+fn the_statistics_of_the_target_take_the_place_of_the_sources() {
+    let scene = Scene::new(6);
+    let more =
+        ["--target", "data", "--model", "resnet18", "--image-size", "32", "--epochs", "1", "--head", "bottleneck"];
+    succeed(&adapt(&scene, "runs/bn", "source-only,ada-bn", &more));
+    let [before, after] = ["source-only", "ada-bn"].map(|method| {
+        let file = scene.path(&format!("runs/bn/{method}/seed-0/model.safetensors"));
+        safetensors::SafeTensors::deserialize(&bytes(&file))
+            .expect("safetensors")
+            .tensors()
+            .into_iter()
+            .map(|(name, tensor)| (name, tensor.data().to_vec()))
+            .collect::<std::collections::BTreeMap<_, _>>()
+    });
+    for (name, values) in &before {
+        let moved =
+            name.ends_with("running_mean") || name.ends_with("running_var") || name.ends_with("num_batches_tracked");
+        assert_eq!(values != &after[name], moved, "{name}");
+    }
+}
+
+#[test]
+fn killed_and_started_again_it_ends_in_the_same_bytes() {
+    let scene = Scene::new(10);
+    let common = ["--target", "data", "--model", "small_cnn", "--image-size", "16", "--discriminator", "8"];
+    let more = ["--epochs", "6", "--checkpoint-every", "1", "--log-every", "1", "--dropout", "0.2"];
+    let more = [&common[..], &more].concat();
+    // the teacher of dirt-t is part of the checkpoint too
+    succeed(&adapt(&scene, "runs/whole", "dann,dirt-t", &more));
+    for method in ["dann", "dirt-t"] {
+        let killed = format!("runs/killed-{method}");
+        if method == "dirt-t" {
+            succeed(&adapt(&scene, &killed, "vada", &more));
+        }
+        let words = ["adapt", "--source", "data", "--out", &killed, "--methods", method];
+        let mut child = scene.command(&[&words[..], &COMMON, &more].concat()).spawn().expect("it starts");
+        let run = scene.path(&format!("{killed}/{method}/seed-0"));
+        while !run.join("checkpoints/last/state.json").exists() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        child.kill().expect("it can be killed");
+        child.wait().expect("it ends");
+        assert!(!run.join("result.json").exists(), "{method}: killed too late to show anything");
+        succeed(&adapt(&scene, &killed, method, &more));
+        let whole = scene.path(&format!("runs/whole/{method}/seed-0"));
+        for file in ["model.safetensors", "checkpoints/last/model.safetensors"] {
+            assert!(bytes(&whole.join(file)) == bytes(&run.join(file)), "{method}: {file}");
+        }
+        let metrics = [&whole, &run].map(|run| json(&run.join("result.json"))["metrics"].clone());
+        assert_eq!(metrics[0], metrics[1], "{method}");
+    }
+}
+
+#[test]
+fn a_target_without_labels_is_adapted_to_and_not_scored() {
+    let scene = Scene::new(6);
+    let plain = scene.path("plain");
+    std::fs::create_dir_all(&plain).expect("a folder");
+    for (number, class) in ["blue", "green", "red"].iter().enumerate() {
+        for image in 0..3 {
+            let from = scene.path(&format!("data/train/{class}/{image:03}.png"));
+            std::fs::copy(from, plain.join(format!("{number}-{image}.png"))).expect("a copy");
+        }
+    }
+    let more =
+        ["--target", "plain", "--model", "small_cnn", "--image-size", "16", "--epochs", "1", "--discriminator", "8"];
+    let output = adapt(&scene, "runs/plain", "source-only,dann", &more);
+    succeed(&output);
+    let metrics = json(&scene.path("runs/plain/dann/seed-0/result.json"))["metrics"].clone();
+    assert!(metrics["oracle/accuracy"].is_null() && metrics["source/accuracy"].is_number());
+    assert!(!scene.path("runs/plain/adapt.png").exists());
+    // nor can there be an oracle
+    let oracle = adapt(&scene, "runs/plain", "oracle", &more);
+    assert!(!oracle.status.success() && !stderr(&oracle).contains("panicked"), "{}", stderr(&oracle));
+}
+
+#[test]
+fn what_makes_no_sense_is_said_in_one_line() {
+    let scene = Scene::new(3);
+    let cases: [(&[&str], &str); 11] = [
+        (&["adapt", "--target", "data"], "--source FOLDER is missing"),
+        (&["adapt", "--source", "data"], "--target FOLDER is missing"),
+        (&["adapt", "--source", "data", "--target", "data", "--methods", "dnn"], "there is no method"),
+        (&["adapt", "--source", "data", "--target", "data", "--methods", "dann,dann"], "twice"),
+        (&["adapt", "--source", "data", "--target", "data", "--mixup", "0.2"], "--mixup"),
+        (&["adapt", "--source", "data", "--target", "data", "--head", "prototype"], "--head prototype"),
+        (&["adapt", "--source", "data", "--target", "data", "--threshold", "1.5"], "--threshold 1.5"),
+        (&["adapt", "--source", "data", "--target", "data", "--seeds", "0"], "--seeds"),
+        (&["adapt", "--source", "data", "--target", "data", "--align", "conv9"], "--align conv9"),
+        (&["adapt", "--source", "data", "--target", "nowhere"], "nowhere"),
+        (&["adapt", "--source", "data", "--target", "data", "--methods", "ada-bn"], "no batch norm"),
+    ];
+    for (words, expected) in cases {
+        let mut words = words.to_vec();
+        words.extend([
+            "--model",
+            "small_cnn",
+            "--from-scratch",
+            "--image-size",
+            "16",
+            "--epochs",
+            "1",
+            "--device",
+            "cpu",
+            "--quiet",
+        ]);
+        let output = scene.run(&words);
+        let said = stderr(&output);
+        assert!(matches!(output.status.code(), Some(1 | 2)), "{words:?}: {said}");
+        // what the command line itself refuses is followed by a hint
+        let lines = said.trim_end().lines().filter(|line| !line.is_empty() && !line.starts_with("For more")).count();
+        assert!(said.contains(expected) && lines == 1, "{words:?}: {said}");
+    }
+}
