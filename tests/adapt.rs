@@ -122,7 +122,15 @@ fn all_methods_stand_in_one_table() {
         }
     }
     assert!(image::open(scene.path("runs/all/adapt.png")).is_ok());
-    assert!(image::open(scene.path("runs/all/dann/seed-0/plots/curves.png")).is_ok());
+    for plot in ["curves", "features-before", "features-after"] {
+        assert!(image::open(scene.path(&format!("runs/all/dann/seed-0/plots/{plot}.png"))).is_ok(), "{plot}");
+    }
+    let projector = String::from_utf8(bytes(&scene.path("runs/all/dann/seed-0/projector_config.pbtxt"))).expect("text");
+    for file in projector.split('"').filter(|word| word.ends_with(".tsv")) {
+        // 12 of the source's images, all 18 of the target's, and maybe a heading
+        let lines = String::from_utf8(bytes(&scene.path(&format!("runs/all/dann/seed-0/{file}")))).expect("text");
+        assert_eq!(lines.lines().count(), 30 + usize::from(file.ends_with("-labels.tsv")), "{file}");
+    }
     // each is a model like any other
     succeed(&scene.run(&["predict", "--model", "runs/all/dann/seed-0", "data/val/red/000.png"]));
     succeed(&scene.run(&["evaluate", "--model", "runs/all/sa/seed-1", "--data", "data"]));

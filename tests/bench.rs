@@ -14,7 +14,7 @@ fn every_job_of_this_program_is_measured() {
     let rows = report["rows"].as_array().expect("rows");
     let titles: Vec<_> = rows.iter().map(|row| row["what"].as_str().unwrap()).collect();
     for title in
-        ["training", "peak memory", "input pipeline", "start of", "one epoch", "ten epochs", "saving", "loading"]
+        ["training", "domain-adversarial", "peak memory", "input pipeline", "start of", "one epoch", "ten epochs", "saving", "loading"]
     {
         assert!(titles.iter().any(|found| found.starts_with(title) || found.contains(title)), "{title}: {titles:?}");
     }

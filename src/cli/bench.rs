@@ -29,10 +29,10 @@ use results::{Measured, Row};
     --precisions bf16 --compile --data photos\n  regraft bench --jobs input,epoch --alone\n  regraft bench --complexity epochs.png"
 )]
 pub struct BenchArgs {
-    /// What is measured: train (steps, and the peak memory of that), input (the input pipeline alone), start (process to
+    /// What is measured: train (steps, and the peak memory of that), adapt (domain-adversarial steps), input (the input pipeline alone), start (process to
     /// first step), epoch (a process with one epoch), head (one with ten epochs of a new head on a frozen network), file
     /// (saving and loading a checkpoint)
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "train,input,start,epoch,head,file")]
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "train,adapt,input,start,epoch,head,file")]
     jobs: Vec<Job>,
     /// Networks; all of them train, the first does the other jobs
     #[arg(

@@ -3,12 +3,15 @@
 mod evaluation_plots;
 pub mod format;
 pub mod plot;
+pub mod projection;
+mod projector;
 mod result;
 mod run_dir;
 mod table;
 mod weights;
 
 pub use evaluation_plots::evaluation_plots;
+pub use projector::{Projected, write_projector};
 pub use result::{RunResult, Versions, peak_memory_bytes};
 pub use run_dir::RunDir;
 pub use table::{Align, Table, evaluation_table};

@@ -24,6 +24,8 @@ const REQUIREMENTS: &str = include_str!("../../../benches/requirements.txt");
 pub enum Job {
     /// Training steps.
     Train,
+    /// Domain-adversarial steps, on images of two domains.
+    Adapt,
     /// The input pipeline alone.
     Input,
     /// From the start of the process to the end of the first step.
@@ -138,8 +140,10 @@ impl Runner<'_> {
             std::fs::remove_dir_all(&out).map_err(Error::io(&out, "cannot remove"))?;
         }
         let process = process::run(&mut self.regraft_command(work, &out)?)?;
+        // of several methods each has a folder of its own
+        let log = if work.job == Job::Adapt { out.join("dann/seed-0") } else { out.clone() };
         let steps = || -> Result<Vec<Value>> {
-            let file = out.join("metrics.jsonl");
+            let file = log.join("metrics.jsonl");
             let text = std::fs::read_to_string(&file).map_err(Error::io(&file, "cannot read"))?;
             let events = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap_or_default());
             Ok(events.filter(|event| event["event"] == "step").collect())
@@ -148,7 +152,7 @@ impl Runner<'_> {
             event[key].as_f64().ok_or_else(|| Error::file(&out, format!("its log has no number `{key}`")))
         };
         Ok(match work.job {
-            Job::Train => {
+            Job::Train | Job::Adapt => {
                 // Batches are alike, so the rate over the steps that count is the harmonic mean of their rates.
                 let steps = steps()?;
                 let counted = steps.get(self.warmup..).unwrap_or_default();
@@ -172,13 +176,18 @@ impl Runner<'_> {
     fn regraft_command(&self, work: &Work, out: &Path) -> Result<Command> {
         let program = std::env::current_exe().map_err(Error::io("regraft", "cannot find the program"))?;
         let mut command = Command::new(program);
-        command.args(["finetune", "--quiet", "--optimizer", "sgd", "--lr", "0.01", "--crop-scale", "0.08"]);
-        command.args(["--data", &word(self.images), "--out", &word(out), "--model", &work.model, "--log-every", "1"]);
+        let images = word(self.images);
+        match work.job {
+            Job::Adapt => command.args(["adapt", "--methods", "dann", "--pictured", "0", "--source", &images, "--target", &images]),
+            _ => command.args(["finetune", "--data", &images]),
+        };
+        command.args(["--quiet", "--optimizer", "sgd", "--lr", "0.01", "--crop-scale", "0.08"]);
+        command.args(["--out", &word(out), "--model", &work.model, "--log-every", "1"]);
         command.args(["--batch-size", &self.batch_size.to_string(), "--precision", &work.precision.to_string()]);
         command.args(["--device", &device_name(self.device)]);
         match work.job {
             Job::Start => command.args(["--epochs", "1", "--max-steps", "1"]),
-            Job::Train => {
+            Job::Train | Job::Adapt => {
                 let steps = self.warmup + self.steps;
                 command.args(["--epochs", "1000", "--max-steps", &steps.to_string()])
             }
@@ -207,7 +216,7 @@ impl Runner<'_> {
         command.args(compile.then_some("--compile"));
         let process = process::run(&mut command)?;
         let mut numbers = numbers(&process.output)?;
-        if work.job == Job::Train {
+        if matches!(work.job, Job::Train | Job::Adapt) {
             numbers.insert("peak_memory_bytes".into(), process.peak_memory as f64);
         }
         Ok(numbers)

@@ -5,6 +5,7 @@ This is regraft's opponent, so its settings are the good ones: worker processes 
 optimizer, channels_last, bf16 where asked for, pinned memory on CUDA. Each job prints one line of JSON:
 
     train    images_per_second   trained images after --warmup steps, the waiting for images included
+    adapt    images_per_second   the same for domain-adversarial steps, the images of both domains
     input    images_per_second   the images the DataLoader makes while nothing is trained
     decode   images_per_second   JPEG decoded by libjpeg-turbo alone, in as many processes as there are workers
     start    seconds             from the start of the process to the end of the first optimizer step
@@ -155,6 +156,55 @@ class Training:
         return right / len(loader.dataset)
 
 
+class Adapting(Training):
+    """The same network, and a domain classifier behind a gradient reversal on what its head gets."""
+
+    def __init__(self, args):
+        super().__init__(args, frozen=False)
+        for name, module in list(self.model.named_modules()):
+            for child, part in module.named_children():
+                if part is self.head:
+                    setattr(module, child, nn.Identity())
+        inputs = self.head.in_features
+        layers = [nn.Linear(inputs, 1024), nn.ReLU(), nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 1)]
+        self.domain_of = nn.Sequential(*layers).to(self.device)
+        own = [*self.head.parameters(), *self.domain_of.parameters()]
+        known = {id(parameter) for parameter in self.optimizer.param_groups[0]["params"]}
+        self.optimizer.add_param_group({"params": [parameter for parameter in own if id(parameter) not in known]})
+
+        class Reverse(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x, factor):
+                ctx.factor = factor
+                return x.view_as(x)
+
+            @staticmethod
+            def backward(ctx, grad):
+                return -ctx.factor * grad, None
+
+        self.reverse = Reverse.apply
+
+    def train_mode(self):
+        super().train_mode()
+        self.domain_of.train()
+
+    def both(self, source, target):
+        images = torch.cat([source[0], target[0]]).to(self.device, memory_format=self.layout, non_blocking=True)
+        labels = source[1].to(self.device, non_blocking=True)
+        count = len(labels)
+        with self.autocast():
+            features = self.run(images)
+            label_loss = self.loss_of(self.head(features[:count]), labels)
+            logits = self.domain_of(self.reverse(features, 0.5)).flatten()
+            truth = torch.cat([torch.ones(count), torch.zeros(len(logits) - count)]).to(self.device)
+            domain_loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), truth)
+            loss = label_loss + domain_loss
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return loss
+
+
 def measure_input(args):
     *_, mean, std, interpolation = build(args.model, 2)
     loader = loader_of(args, "train", (mean, std, interpolation), augment=True)
@@ -179,6 +229,20 @@ def measure_steps(args):
             start = time.perf_counter()
     loss.item()
     return {"images_per_second": args.steps * args.batch_size / (time.perf_counter() - start)}
+
+
+def measure_adapt(args):
+    training = Adapting(args)
+    training.train_mode()
+    count = args.warmup + args.steps
+    domains = [batches(loader_of(args, "train", training.preprocessing, augment=True), count) for _ in range(2)]
+    for step, (source, target) in enumerate(zip(*domains)):
+        loss = training.both(source, target)
+        if step + 1 == args.warmup:
+            training.synchronize()
+            start = time.perf_counter()
+    loss.item()
+    return {"images_per_second": 2 * args.steps * args.batch_size / (time.perf_counter() - start)}
 
 
 def measure_epochs(args):
@@ -212,6 +276,7 @@ def measure_file(args):
 
 JOBS = {
     "train": measure_steps,
+    "adapt": measure_adapt,
     "input": measure_input,
     "decode": decode_rate,
     "start": measure_steps,

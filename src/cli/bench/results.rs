@@ -30,6 +30,10 @@ fn columns(job: Job) -> &'static [(&'static str, &'static str, f64, bool)] {
             ("images_per_second", "training, images/s", 1.0, true),
             ("peak_memory_bytes", "peak memory of that, MiB", MIB, false),
         ],
+        Job::Adapt => &[
+            ("images_per_second", "domain-adversarial training, images/s", 1.0, true),
+            ("peak_memory_bytes", "peak memory of domain-adversarial training, MiB", MIB, false),
+        ],
         Job::Input => &[("images_per_second", "input pipeline alone, images/s", 1.0, true)],
         Job::Start => &[("seconds", "start of the process to the end of the first step, s", 1.0, false)],
         Job::Epoch => &[("seconds", "process with one epoch and its validation, s", 1.0, false)],

@@ -156,6 +156,13 @@ impl Canvas<'_> {
         self.backend.draw_circle(centre, radius, &style(colour.to_rgba(), 1.0), true).map_err(failed)
     }
 
+    /// The outline of a circle.
+    pub(super) fn ring(&mut self, centre: (f64, f64), radius: f64, colour: RGBColor) -> Result<()> {
+        let centre = (device(centre.0), device(centre.1));
+        let radius = device(radius).max(1) as u32;
+        self.backend.draw_circle(centre, radius, &style(colour.to_rgba(), 1.0), false).map_err(failed)
+    }
+
     /// A line of text whose capitals are centred on `at.1`.
     pub(super) fn text(
         &mut self,

@@ -11,6 +11,7 @@ mod curves;
 mod gallery;
 mod grid;
 mod heat_map;
+mod points;
 mod reliability;
 
 use std::io::Cursor;
@@ -23,6 +24,7 @@ pub use confusion::confusion;
 pub use curves::{Chart, Marker, Range, Series, curves};
 pub use gallery::{Tile, gallery};
 pub use heat_map::{Colours, HeatCell, HeatMap, heat_maps};
+pub use points::{Points, points};
 pub use reliability::{Reliability, reliability};
 
 use crate::{Error, Result, files};

@@ -31,6 +31,7 @@
 mod batches;
 mod compare;
 mod discriminator;
+mod features;
 mod method;
 mod methods;
 mod network;
@@ -76,7 +77,7 @@ pub fn run(
         run.write_json(RunDir::WEIGHTS, initial)?;
     }
     if !resume {
-        outcome::measure_before(&mut prepared.objective, run)?;
+        outcome::measure_before(&mut prepared, run)?;
     }
     let config = serde_json::to_string_pretty(&prepared.options).expect("options are plain data");
     let seed = prepared.options.machine.seed;

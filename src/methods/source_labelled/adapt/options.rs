@@ -133,6 +133,9 @@ pub struct AdaptOptions {
     /// Which epoch's model is the result
     #[arg(long, value_enum, default_value = "best", help_heading = "Run")]
     pub keep: Keep,
+    /// Images of each domain in the pictures of the features, before and after; 0 for no pictures
+    #[arg(long, value_name = "N", default_value_t = 500, help_heading = "Run")]
+    pub pictured: usize,
     /// Share of the target that is spread over all classes
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, help_heading = "Optimisation")]
     pub label_smoothing: f64,

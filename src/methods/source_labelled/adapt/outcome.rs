@@ -1,19 +1,17 @@
 //! What a run leaves behind once training is over.
 
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
 
-use super::objective::{Adapt, ORACLE};
+use super::features::DomainFeatures;
+use super::objective::ORACLE;
 use super::prepare::Prepared;
-use super::{Extractor, Network};
-use crate::eval::{Evaluation, Metric, Unit, missing_classes, proxy_a_distance};
+use crate::eval::{Evaluation, Metric, Unit, missing_classes};
 use crate::methods::both_labelled::finetune::Keep;
-use crate::models::Classifier;
 use crate::models::formats::StateDict;
 use crate::report::plot::{Chart, Range, Series, curves, save_png};
 use crate::report::{RunDir, RunResult};
 use crate::train::observe::{EpochRecord, Observers, epochs_of};
-use crate::train::{Fitted, Objective, Precision, Source, inference};
+use crate::train::{Fitted, Objective};
 use crate::{Result, files};
 
 /// What one run came to.
@@ -37,30 +35,11 @@ struct Before {
 /// The file of what is known before the first step.
 const BEFORE: &str = "before.json";
 
-/// Features that are to be made alike, of all images of a source.
-pub(super) fn aligned_features(
-    model: &Classifier,
-    extractor: Extractor,
-    source: &mut Source,
-    precision: Precision,
-) -> Result<inference::Outputs> {
-    inference::over(source, model.store.device(), precision, &mut |_| Ok(()), |input| {
-        let (begun, x) = inference::begin(model, input)?;
-        Ok(Network { model, extractor, begun }.pass(&x, false)?.aligned)
-    })
-}
-
-/// How well the domains can be told apart by the features now.
-fn a_distance(objective: &mut Adapt) -> Result<f64> {
-    let Adapt { model, extractor, measured, precision, .. } = objective;
-    let features =
-        |source: &mut Source| -> Result<Tensor> { Ok(aligned_features(model, *extractor, source, *precision)?.values) };
-    proxy_a_distance(&features(&mut measured.source)?, &features(&mut measured.target)?)
-}
-
 /// Measures what is to be known before the first step.
-pub(super) fn measure_before(objective: &mut Adapt, run: &RunDir) -> Result<()> {
-    run.write_json(BEFORE, &Before { a_distance: a_distance(objective)? })
+pub(super) fn measure_before(prepared: &mut Prepared, run: &RunDir) -> Result<()> {
+    let features = DomainFeatures::of(&mut prepared.objective)?;
+    run.write_json(BEFORE, &Before { a_distance: features.a_distance()? })?;
+    features.picture(prepared.options.pictured, "before", run)
 }
 
 /// Loads the model that is kept, measures it, and writes it with its plots; `result.json` comes last.
@@ -77,19 +56,16 @@ pub(super) fn finish(
     let source = objective.on_source()?;
     let oracle = objective.oracle()?;
     let before: Before = files::read_json(run.path().join(BEFORE))?;
-    let a_distance = a_distance(objective)?;
-    let predicted = {
-        let outputs = super::objective::logits(&objective.model, &mut objective.measured.target, objective.precision)?;
-        let classes: Vec<i64> = Vec::try_from(&outputs.values.f_argmax(-1, false)?)?;
-        classes.into_iter().map(|class| class as usize).collect::<Vec<_>>()
-    };
-    let missing: Vec<String> = missing_classes(&source, &predicted)?.into_iter().map(String::from).collect();
+    let features = DomainFeatures::of(objective)?;
+    let a_distance = features.a_distance()?;
+    let missing: Vec<String> = missing_classes(&source, &features.predicted)?.into_iter().map(String::from).collect();
     if !missing.is_empty() {
         observers.message(&format!(
             "the target seems to lack classes of the source ({}): methods that make all of both domains alike may then do harm",
             missing.join(", ")
         ))?;
     }
+    features.picture(options.pictured, "after", run)?;
     objective.model.save(run.path())?;
     let epochs = epochs_of(&run.metrics())?;
     save_png(run.plots().join("curves.png"), &curves(&charts(&epochs))?)?;

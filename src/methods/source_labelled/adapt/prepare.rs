@@ -6,7 +6,7 @@ use super::batches::Domains;
 use super::objective::{Adapt, Measured};
 use super::{AdaptOptions, Extractor, Images, Method, Network, Setup};
 use crate::data::{
-    ImageSet, Labelled, LoaderOptions, OpenOptions, Sampler, Splits, Target, open_data, open_target, some,
+    ImageSet, Labelled, LoaderOptions, OpenOptions, Sampler, Splits, Target, open_data, open_target, refuse_domains, some,
 };
 use crate::loss::CrossEntropy;
 use crate::methods::both_labelled::finetune::{self, InitialWeights};
@@ -40,6 +40,7 @@ impl DomainImages {
     /// Opens both. The oracle's source is the target with its labels.
     fn open(options: &AdaptOptions, method: Method, observers: &mut Observers) -> Result<Self> {
         let seed = options.machine.seed;
+        options.source.iter().chain(&options.target).try_for_each(|root| refuse_domains(root))?;
         let mut source = options.source_data().open(seed, observers)?;
         let root = options.target.clone().expect("validated");
         let seed = options.images_seed();
