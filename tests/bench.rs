@@ -13,9 +13,17 @@ fn every_job_of_this_program_is_measured() {
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let rows = report["rows"].as_array().expect("rows");
     let titles: Vec<_> = rows.iter().map(|row| row["what"].as_str().unwrap()).collect();
-    for title in
-        ["training", "domain-adversarial", "peak memory", "input pipeline", "start of", "one epoch", "ten epochs", "saving", "loading"]
-    {
+    for title in [
+        "training",
+        "domain-adversarial",
+        "peak memory",
+        "input pipeline",
+        "start of",
+        "one epoch",
+        "ten epochs",
+        "saving",
+        "loading",
+    ] {
         assert!(titles.iter().any(|found| found.starts_with(title) || found.contains(title)), "{title}: {titles:?}");
     }
     assert!(rows.iter().all(|row| row["regraft"][0].as_f64().unwrap() > 0.0), "{report}");

@@ -50,6 +50,6 @@ pub use sampler::Sampler;
 pub use samples::{Draw, SampleSource, Samples, Transform};
 pub use split::{Split, share, shots, stratified};
 pub use synthetic::{SyntheticOptions, SyntheticSet};
-pub(crate) use target::{refuse_domains, some};
 pub use target::{Target, open_target};
+pub(crate) use target::{refuse_domains, some};
 pub use transform::{EvaluationTransform, resized_size};

@@ -46,8 +46,8 @@ pub fn write_projector(folder: &Path, set: &Projected) -> Result<()> {
         let clean: Vec<String> = row.iter().map(|cell| cell.replace(['\t', '\n', '\r'], " ")).collect();
         let _infallible = writeln!(labels, "{}", clean.join("\t"));
     }
-    files::write_bytes(&folder.join(format!("{name}.tsv")), text.as_bytes())?;
-    files::write_bytes(&folder.join(format!("{name}-labels.tsv")), labels.as_bytes())?;
+    files::write_bytes(folder.join(format!("{name}.tsv")), text.as_bytes())?;
+    files::write_bytes(folder.join(format!("{name}-labels.tsv")), labels.as_bytes())?;
     let list = folder.join(CONFIG);
     let mut config = std::fs::read_to_string(&list).unwrap_or_default();
     if !config.contains(&format!("\"{name}.tsv\"")) {

@@ -178,7 +178,17 @@ impl Runner<'_> {
         let mut command = Command::new(program);
         let images = word(self.images);
         match work.job {
-            Job::Adapt => command.args(["adapt", "--methods", "dann", "--pictured", "0", "--source", &images, "--target", &images]),
+            Job::Adapt => command.args([
+                "adapt",
+                "--methods",
+                "dann",
+                "--pictured",
+                "0",
+                "--source",
+                &images,
+                "--target",
+                &images,
+            ]),
             _ => command.args(["finetune", "--data", &images]),
         };
         command.args(["--quiet", "--optimizer", "sgd", "--lr", "0.01", "--crop-scale", "0.08"]);

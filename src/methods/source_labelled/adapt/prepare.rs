@@ -6,7 +6,8 @@ use super::batches::Domains;
 use super::objective::{Adapt, Measured};
 use super::{AdaptOptions, Extractor, Images, Method, Network, Setup};
 use crate::data::{
-    ImageSet, Labelled, LoaderOptions, OpenOptions, Sampler, Splits, Target, open_data, open_target, refuse_domains, some,
+    ImageSet, Labelled, LoaderOptions, OpenOptions, Sampler, Splits, Target, open_data, open_target, refuse_domains,
+    some,
 };
 use crate::loss::CrossEntropy;
 use crate::methods::both_labelled::finetune::{self, InitialWeights};
