@@ -69,7 +69,7 @@ fn log(run: &Path) -> Vec<Value> {
 fn labels_of_the_target_change_nothing_but_the_oracle() {
     let scene = Scene::new(1);
     grey(&scene);
-    let methods = "source-only,dann,cdan,mcc,self-training,vada,sa";
+    let methods = "source-only,dann,cdan,mcc,self-training,vada,sa,coral";
     let more =
         ["--model", "small_cnn", "--image-size", "12", "--epochs", "3", "--discriminator", "8", "--threshold", "0.4"];
     for target in ["true", "turned", "one"] {
@@ -112,7 +112,7 @@ fn all_methods_stand_in_one_table() {
     }
     let found = json(&scene.path("runs/all/adapt.json"));
     let methods = found["methods"].as_array().expect("a list");
-    assert_eq!((methods.len(), found["left_out"].as_array().map(Vec::len)), (14, Some(1)));
+    assert_eq!((methods.len(), found["left_out"].as_array().map(Vec::len)), (15, Some(1)));
     for one in methods {
         let name = one["method"].as_str().expect("a name");
         for (number, seed) in ["seed-0", "seed-1"].into_iter().enumerate() {

@@ -7,6 +7,7 @@ pub mod adapt;
 mod ada_bn;
 mod adda;
 mod cdan;
+mod coral;
 mod dan;
 mod dann;
 mod deep_coral;

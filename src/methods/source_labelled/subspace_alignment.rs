@@ -9,9 +9,9 @@
 //! it, it is a linear head on the network that the source has taught. d is `--subspace` (80), or as many as there can be. The paper
 //! classifies by nearest neighbours or a support vector machine, and chooses d by how stable the eigenvalues are.
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
-use super::adapt::{Adaptation, Images, Setup};
+use super::adapt::{Adaptation, Images, Setup, Standardised};
 use crate::models::{Classifier, LogisticRegression};
 use crate::{Error, Result};
 
@@ -30,31 +30,26 @@ impl SubspaceAlignment {
     }
 }
 
-/// Features with mean 0 and standard deviation 1.
-struct Standardised {
-    rows: Tensor,
-    mean: Tensor,
-    deviation: Tensor,
+/// The first `count` principal directions of rows with mean 0: `[D, count]`.
+fn directions(rows: &Tensor, count: i64) -> Result<Tensor> {
+    let (_, vectors) = rows.f_tr()?.f_matmul(rows)?.f_linalg_eigh("L")?;
+    let all = vectors.size()[1];
+    Ok(vectors.f_narrow(1, all - count, count)?.f_flip([1])?)
 }
 
-impl Standardised {
-    fn of(features: &Tensor) -> Result<Self> {
-        let x = features.f_to_kind(Kind::Double)?;
-        let mean = x.f_mean_dim(0, false, Kind::Double)?;
-        let centred = x.f_sub(&mean)?;
-        let deviation = centred.f_square()?.f_mean_dim(0, false, Kind::Double)?.f_sqrt()?;
-        // what never varies says nothing
-        let deviation = deviation.f_where_self(&deviation.f_gt(1e-9)?, &deviation.f_ones_like()?)?;
-        Ok(Self { rows: centred.f_div(&deviation)?, mean, deviation })
+/// The aligned source, and the target's directions onto which its own rows are put.
+///
+/// # Shapes
+/// `source: [N, D]`, `target: [M, D]`, f64, of mean 0 → `[N, d]`, `[D, d]`
+pub(super) fn aligned(source: &Tensor, target: &Tensor, count: i64) -> Result<(Tensor, Tensor)> {
+    let (images, width) = source.size2()?;
+    let count = count.min(width).min(images - 1).min(target.size()[0] - 1);
+    if count < 1 {
+        return Err(Error::Data("subspace alignment needs at least two images of each domain".into()));
     }
-
-    /// The first `count` principal directions: `[D, count]`.
-    fn directions(&self, count: i64) -> Result<Tensor> {
-        let covariance = self.rows.f_tr()?.f_matmul(&self.rows)?;
-        let (_, vectors) = covariance.f_linalg_eigh("L")?;
-        let all = vectors.size()[1];
-        Ok(vectors.f_narrow(1, all - count, count)?.f_flip([1])?)
-    }
+    let (own, wanted) = (directions(source, count)?, directions(target, count)?);
+    let aligned = source.f_matmul(&own)?.f_matmul(&own.f_tr()?.f_matmul(&wanted)?)?;
+    Ok((aligned, wanted))
 }
 
 /// The linear head that subspace alignment comes to: weight `[K, D]` and bias `[K]`, f64.
@@ -68,18 +63,11 @@ fn aligned_head(
     classes: i64,
     directions: i64,
 ) -> Result<(Tensor, Tensor)> {
-    let (images, width) = source.size2()?;
-    let count = directions.min(width).min(images - 1).min(target.size()[0] - 1);
-    if count < 1 {
-        return Err(Error::Data("subspace alignment needs at least two images of each domain".into()));
-    }
+    let rows = source.size()[0] as f64;
     let (source, target) = (Standardised::of(source)?, Standardised::of(target)?);
-    let (own, wanted) = (source.directions(count)?, target.directions(count)?);
-    let aligned = source.rows.f_matmul(&own)?.f_matmul(&own.f_tr()?.f_matmul(&wanted)?)?;
-    let fitted = LogisticRegression::fit(&aligned, labels, classes, PENALTY / images as f64)?;
-    let weight = fitted.weight.f_matmul(&wanted.f_tr()?)?.f_div(&target.deviation)?;
-    let bias = fitted.bias.f_sub(&weight.f_matmul(&target.mean)?)?;
-    Ok((weight, bias))
+    let (rotated, wanted) = aligned(&source.rows, &target.rows, directions)?;
+    let fitted = LogisticRegression::fit(&rotated, labels, classes, PENALTY / rows)?;
+    target.folded(&fitted.weight.f_matmul(&wanted.f_tr()?)?, &fitted.bias)
 }
 
 impl Adaptation for SubspaceAlignment {
@@ -93,7 +81,7 @@ impl Adaptation for SubspaceAlignment {
 
 #[cfg(test)]
 mod tests {
-    use tch::Device;
+    use tch::{Device, Kind};
 
     use super::*;
 

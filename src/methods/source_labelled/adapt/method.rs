@@ -11,8 +11,8 @@ use super::options::Strengths;
 use super::{Extractor, Network};
 use crate::data::PreprocessingOptions;
 use crate::methods::source_labelled::{
-    ada_bn, adda, cdan, dan, dann, deep_coral, dirt_t, jan, mcc, mcd, self_training, source_only, subspace_alignment,
-    vada,
+    ada_bn, adda, cdan, coral, dan, dann, deep_coral, dirt_t, jan, mcc, mcd, self_training, source_only,
+    subspace_alignment, vada,
 };
 use crate::models::{Builder, Classifier};
 use crate::{Error, Result};
@@ -27,6 +27,8 @@ pub enum Method {
     AdaBn,
     /// Subspace alignment (Fernando et al. 2013)
     Sa,
+    /// The source's features coloured like the target's (Sun et al. 2016)
+    Coral,
     /// Covariances made alike (Sun & Saenko 2016)
     DeepCoral,
     /// Means in the space of a kernel made alike (Long et al. 2015)
@@ -210,7 +212,7 @@ impl Method {
     /// The method whose network this one goes out from.
     pub fn begins_with(self) -> Option<Self> {
         match self {
-            Self::AdaBn | Self::Sa | Self::Adda | Self::SelfTraining => Some(Self::SourceOnly),
+            Self::AdaBn | Self::Sa | Self::Coral | Self::Adda | Self::SelfTraining => Some(Self::SourceOnly),
             Self::DirtT => Some(Self::Vada),
             _ => None,
         }
@@ -218,7 +220,7 @@ impl Method {
 
     /// Whether it learns by gradient.
     pub fn trains(self) -> bool {
-        !matches!(self, Self::AdaBn | Self::Sa)
+        !matches!(self, Self::AdaBn | Self::Sa | Self::Coral)
     }
 
     /// The method, ready for the first step.
@@ -230,6 +232,7 @@ impl Method {
             Self::SourceOnly | Self::Oracle => Box::new(source_only::SourceOnly),
             Self::AdaBn => Box::new(ada_bn::AdaBn::new(setup)?),
             Self::Sa => Box::new(subspace_alignment::SubspaceAlignment::new(setup)?),
+            Self::Coral => Box::new(coral::Coral::new(setup)?),
             Self::DeepCoral => Box::new(deep_coral::DeepCoral::new(setup)),
             Self::Dan => Box::new(dan::Dan::new(setup)),
             Self::Jan => Box::new(jan::Jan::new(setup)),

@@ -10,6 +10,7 @@
 //! | `source-only` | nothing: the lower bound | `source_only.rs` |
 //! | `ada-bn` | batch-norm statistics of the target | `ada_bn.rs` |
 //! | `sa` | principal directions turned onto the target's; closed form | `subspace_alignment.rs` |
+//! | `coral` | the source's features with the target's covariance; closed form | `coral.rs` |
 //! | `deep-coral` | distance of covariances | `deep_coral.rs` |
 //! | `dan`, `jan` | distance of means in a kernel's space, of features or of features with predictions | `dan.rs`, `jan.rs` |
 //! | `dann`, `cdan` | a domain classifier behind a gradient reversal | `dann.rs`, `cdan.rs` |
@@ -40,6 +41,7 @@ mod options;
 mod outcome;
 mod prepare;
 mod report;
+mod standardised;
 #[cfg(test)]
 mod tests;
 
@@ -54,6 +56,7 @@ pub use objective::{Adapt, ORACLE};
 pub use options::{AdaptOptions, Strengths};
 pub use outcome::Outcome;
 pub use report::{plot, table};
+pub use standardised::Standardised;
 
 use crate::Result;
 use crate::methods::cells::Cells;
