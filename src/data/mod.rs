@@ -24,6 +24,7 @@ mod sampler;
 mod samples;
 mod split;
 mod subset_of_classes;
+pub mod synth;
 mod synthetic;
 mod transform;
 
@@ -34,7 +35,7 @@ pub use check::{Broken, leave_out_broken};
 pub use counts::ClassCounts;
 pub use decode::{MAX_PIXELS, decode, decode_bytes};
 pub use folder::FolderSet;
-pub use idx::IdxSet;
+pub use idx::{IdxSet, write_idx};
 pub use image_set::{Choose, ImageSet};
 pub use imagenet::{Imagenet, open_imagenet};
 pub use labels::{HeldOut, Labelled, Unlabelled};

@@ -6,10 +6,12 @@
 mod axis;
 mod canvas;
 mod confusion;
+mod contact_sheet;
 mod curves;
 mod gallery;
 mod grid;
 mod heat_map;
+mod picture;
 mod reliability;
 
 use std::io::Cursor;
@@ -18,6 +20,7 @@ use std::path::Path;
 use image::{ImageFormat, RgbImage};
 
 pub use confusion::confusion;
+pub use contact_sheet::contact_sheet;
 pub use curves::{Chart, Marker, Range, Series, curves};
 pub use gallery::{Tile, gallery};
 pub use heat_map::{Colours, HeatCell, HeatMap, heat_maps};
