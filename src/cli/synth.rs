@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{interrupt, output};
-use crate::data::synth::{Made, MnistMOptions, Recipe};
+use crate::data::synth::{DigitsOptions, Made, MnistMOptions, Recipe, SignsOptions};
 use crate::data::{ImageSet, OpenOptions, open_data};
 use crate::report::plot::{contact_sheet, save_png};
 use crate::report::{Align, Table, format};
@@ -31,6 +31,16 @@ enum What {
     /// MNIST-M: digits blended over patches of photographs
     #[command(after_help = "Example:\n  regraft synth mnist-m --digits mnist --photos BSDS500/images --out mnist-m")]
     MnistM(MakeArgs<MnistMOptions>),
+    /// Syn Numbers: printed digits in many fonts, to adapt to house numbers (SVHN)
+    #[command(
+        after_help = "Examples:\n  regraft synth digits --out syn-numbers\n  regraft synth digits --fonts fonts --count 500000 --out syn-numbers"
+    )]
+    Digits(MakeArgs<DigitsOptions>),
+    /// Syn Signs: the 43 signs of the German benchmark, drawn, to adapt to photographs of them (GTSRB)
+    #[command(
+        after_help = "Examples:\n  regraft synth signs --out syn-signs\n  regraft synth signs --photos BSDS500/images --per-class 2000 --out syn-signs"
+    )]
+    Signs(MakeArgs<SignsOptions>),
 }
 
 /// What every data set is made with.
@@ -59,6 +69,8 @@ struct MakeArgs<R: Args> {
 pub fn run(args: &SynthArgs) -> anyhow::Result<ExitCode> {
     match &args.what {
         What::MnistM(args) => make(args),
+        What::Digits(args) => make(args),
+        What::Signs(args) => make(args),
     }
 }
 

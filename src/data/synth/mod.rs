@@ -3,13 +3,21 @@
 //! | recipe | what | the paper adapts |
 //! |---|---|---|
 //! | [`MnistMOptions`] | digits on photographs, MNIST-M | from MNIST to it |
+//! | [`DigitsOptions`] | printed digits, Syn Numbers | from it to SVHN |
+//! | [`SignsOptions`] | drawn traffic signs, Syn Signs | from it to GTSRB |
 //!
-//! They are those of Ganin et al., *Domain-Adversarial Training of Neural Networks*, JMLR 17 (2016), section 5.2.4,
+//! All three are those of Ganin et al., *Domain-Adversarial Training of Neural Networks*, JMLR 17 (2016), section 5.2.4,
 //! made again from what is said there. An image is a function of the seed, its part of the set and its number, whatever
 //! the number of threads. [`Made::write`] writes IDX files that [`open_data`](super::open_data) reads.
 
+mod capture;
+mod digits;
+mod fonts;
+mod glyphs;
 mod mnist_m;
 mod photos;
+mod raster;
+mod signs;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +26,9 @@ use image::RgbImage;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
+pub use digits::DigitsOptions;
 pub use mnist_m::MnistMOptions;
+pub use signs::SignsOptions;
 
 use super::idx::{IdxSet, digest};
 use super::{ImageSet, Purpose, stream, write_idx};
@@ -141,6 +151,11 @@ where
     fn load(&self, index: usize) -> Result<RgbImage> {
         (self.draw)(index, &mut stream(self.seed, Purpose::Synthesis, self.part as u64, index as u64))
     }
+}
+
+/// Labels of `count` images, every class in turn.
+fn in_turn(count: usize, classes: usize) -> Vec<usize> {
+    (0..count).map(|index| index % classes).collect()
 }
 
 /// An error with all faults, if there are any.
