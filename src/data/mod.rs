@@ -14,6 +14,7 @@ mod imagenet;
 mod jpeg;
 mod labels;
 mod loader;
+pub mod mat;
 mod mix;
 mod normalise;
 mod open;
