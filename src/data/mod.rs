@@ -5,6 +5,7 @@ mod cache;
 mod check;
 mod counts;
 mod decode;
+mod features;
 mod folder;
 #[cfg(test)]
 mod golden;
@@ -39,6 +40,7 @@ pub use cache::{CacheImages, ImageCache};
 pub use check::{Broken, leave_out_broken};
 pub use counts::ClassCounts;
 pub use decode::{MAX_PIXELS, decode, decode_bytes};
+pub use features::FeatureSet;
 pub use folder::FolderSet;
 pub use idx::{IdxSet, write_idx};
 pub use image_set::{Choose, ImageSet};
