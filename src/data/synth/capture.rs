@@ -46,18 +46,34 @@ pub(super) fn out_of_focus(image: RgbImage, sigma: f32) -> RgbImage {
 pub(super) fn in_motion(image: &RgbImage, length: f32, angle: f32) -> RgbImage {
     let steps = (length * 2.0).ceil().max(1.0);
     let (sin, cos) = angle.sin_cos();
-    RgbImage::from_fn(image.width(), image.height(), |x, y| {
-        let mut sum = [0.0; 3];
-        for step in 0..=steps as u32 {
-            let along = (step as f32 / steps - 0.5) * length;
-            let inside = |value: f32, length: u32| value.clamp(0.0, length as f32 - 1.0);
-            let (x, y) =
-                (inside(x as f32 + along * cos, image.width()), inside(y as f32 + along * sin, image.height()));
-            let near = imageops::interpolate_bilinear(image, x, y).unwrap_or(Rgb([0; 3]));
-            (0..3).for_each(|channel| sum[channel] += f32::from(near.0[channel]));
+    let (width, height) = (image.width() as i32, image.height() as i32);
+    let pixels: &[u8] = image;
+    let mut sums = vec![0.0f32; pixels.len()];
+    for step in 0..=steps as u32 {
+        let along = (step as f32 / steps - 0.5) * length;
+        let (right, down) = (along * cos, along * sin);
+        // between the same four neighbours, with the same weights, everywhere
+        let (left, top, x_share, y_share) = (right.floor(), down.floor(), right - right.floor(), down - down.floor());
+        for (row, column, weight) in [
+            (0, 0, (1.0 - x_share) * (1.0 - y_share)),
+            (0, 1, x_share * (1.0 - y_share)),
+            (1, 0, (1.0 - x_share) * y_share),
+            (1, 1, x_share * y_share),
+        ] {
+            let (dx, dy) = (left as i32 + column, top as i32 + row);
+            let inside = |value: i32, length: i32| value.clamp(0, length - 1) as usize;
+            for (y, sums) in (0..height).zip(sums.chunks_exact_mut(3 * width as usize)) {
+                let row = &pixels[inside(y + dy, height) * sums.len()..][..sums.len()];
+                for (x, sum) in (0..width).zip(sums.chunks_exact_mut(3)) {
+                    let from = &row[3 * inside(x + dx, width)..][..3];
+                    sum.iter_mut().zip(from).for_each(|(sum, &value)| *sum += weight * f32::from(value));
+                }
+            }
         }
-        Rgb(pixel(sum.map(|sum| sum / (steps + 1.0))))
-    })
+    }
+    let mut moved = image.clone();
+    moved.iter_mut().zip(sums).for_each(|(value, sum)| *value = (sum / (steps + 1.0)).round() as u8);
+    moved
 }
 
 /// As enlarged from a picture that was only `side` pixels wide.
