@@ -61,6 +61,7 @@ impl MatArray {
     }
 
     /// The numbers as f64; whole ones beyond 2⁵³ are rounded. None of a text or of cells.
+    #[allow(clippy::unnecessary_cast)] // of f64, one of many classes
     pub fn to_f64(&self) -> Option<Vec<f64>> {
         with_numbers!(&self.values, numbers => numbers.iter().map(|&number| number as f64).collect())
     }
