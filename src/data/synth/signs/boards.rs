@@ -12,7 +12,7 @@ pub(super) fn prohibition() -> Layers {
 
 /// A red triangle around white: what to look out for. What stands on it fits between y = −20 and 28.
 pub(super) fn warning() -> Layers {
-    [triangle(White, 51.0, 8.0), triangle(Red, 48.0, 7.0), triangle(White, 31.0, 3.0)].into_iter().flatten().collect()
+    [triangle(White, 51.0, 8.0), triangle(Red, 48.0, 7.0), triangle(White, 33.0, 3.0)].into_iter().flatten().collect()
 }
 
 /// The triangle that stands on its tip: give way.

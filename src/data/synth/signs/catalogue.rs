@@ -22,33 +22,33 @@ fn sign(number: usize) -> Layers {
     use directions as to;
     use pictograms as of;
     match number {
-        0..=5 => on(prohibition(), speed(["20", "30", "50", "60", "70", "80"][number], 35.0)),
+        0..=5 => on(prohibition(), speed(["20", "30", "50", "60", "70", "80"][number], 38.0)),
         6 => over(speed("80", 46.0)),
         7 => on(prohibition(), speed("100", 29.0)),
         8 => on(prohibition(), speed("120", 29.0)),
         9 => on(prohibition(), side_by_side(of::car())),
         10 => on(prohibition(), side_by_side(of::lorry())),
-        11 => on(warning(), of::crossing_with_priority()),
+        11 => look_out(of::crossing_with_priority()),
         12 => priority_road(),
         13 => give_way(),
         14 => on(octagon(), text(White, "STOP", 31.0, 0.66, 1.08)),
         15 => prohibition(),
         16 => on(prohibition(), of::lorry_from_the_side()),
         17 => no_entry(),
-        18 => on(warning(), of::exclamation_mark()),
-        19 => on(warning(), of::bend_to_the_left()),
-        20 => on(warning(), of::bend_to_the_right()),
-        21 => on(warning(), of::two_bends()),
-        22 => on(warning(), of::bumps()),
-        23 => on(warning(), of::skidding_car()),
-        24 => on(warning(), of::narrow_on_the_right()),
-        25 => on(warning(), of::road_works()),
-        26 => on(warning(), of::traffic_lights()),
-        27 => on(warning(), of::pedestrian()),
-        28 => on(warning(), of::children()),
-        29 => on(warning(), of::bicycle()),
-        30 => on(warning(), of::snowflake()),
-        31 => on(warning(), of::deer()),
+        18 => look_out(of::exclamation_mark()),
+        19 => look_out(of::bend_to_the_left()),
+        20 => look_out(of::bend_to_the_right()),
+        21 => look_out(of::two_bends()),
+        22 => look_out(of::bumps()),
+        23 => look_out(of::skidding_car()),
+        24 => look_out(of::narrow_on_the_right()),
+        25 => look_out(of::road_works()),
+        26 => look_out(of::traffic_lights()),
+        27 => look_out(of::pedestrian()),
+        28 => look_out(of::children()),
+        29 => look_out(of::bicycle()),
+        30 => look_out(of::snowflake()),
+        31 => look_out(of::deer()),
         32 => over(vec![]),
         33 => on(mandatory(), to::to_the_right()),
         34 => on(mandatory(), mirrored(to::to_the_right())),
@@ -67,6 +67,12 @@ fn on(board: Layers, picture: Layers) -> Layers {
     board.into_iter().chain(picture).collect()
 }
 
+/// A warning of what is on `picture`, which leaves a margin.
+fn look_out(picture: Layers) -> Layers {
+    let centre = Affine::translate((0.0, 9.0));
+    on(warning(), moved(picture, centre * Affine::scale(0.9) * centre.inverse()))
+}
+
 /// The sign that says that `picture` no longer holds.
 fn over(picture: Layers) -> Layers {
     let faint = in_ink(picture, |ink| if ink == White { White } else { Grey });
@@ -81,7 +87,7 @@ fn side_by_side(left: Layers) -> Layers {
 }
 
 fn speed(number: &str, height: f64) -> Layers {
-    text(Black, number, height, 0.88, 1.0)
+    text(Black, number, height, 0.88, 1.06)
 }
 
 /// Bold letters of that `height`, `width` times as wide as they are.
@@ -90,7 +96,7 @@ fn text(ink: Ink, text: &str, height: f64, width: f64, tracking: f64) -> Layers 
     let letters = word(&font, text, tracking).expect("the built-in type face has letters and digits");
     let large = Affine::scale_non_uniform(width * height, height) * letters;
     // the type face is a light one
-    thickened(ink, large, 0.1 * height).into()
+    thickened(ink, large, 0.08 * height).into()
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ pub(super) fn lorry_from_the_side() -> Layers {
 
 /// The road that has priority, and a narrow one across.
 pub(super) fn crossing_with_priority() -> Layers {
-    vec![shape(Black, "M0 -21 L10 -6 L5 -6 L5 28 L-5 28 L-5 -6 L-10 -6 Z"), bar(Black, (-16.0, 7.0), (16.0, 12.0))]
+    vec![shape(Black, "M0 -16 L9 -5 L9 28 L0 22 L-9 28 L-9 -5 Z"), bar(Black, (-21.0, 7.0), (21.0, 12.5))]
 }
 
 pub(super) fn exclamation_mark() -> Layers {
@@ -51,12 +51,12 @@ pub(super) fn exclamation_mark() -> Layers {
 }
 
 pub(super) fn bend_to_the_left() -> Layers {
-    vec![line(Black, 8.0, "M8 28 L8 16 C8 8 4 5 -4 5 L-6 5"), shape(Black, "M-17 5 L-5 -5 L-5 15 Z")]
+    vec![line(Black, 8.0, "M8 28 L8 16 C8 8 4 5 -4 5 L-6 5"), shape(Black, "M-16 5 L-5 -4 L-5 14 Z")]
 }
 
 /// Two bends, the first to the left.
 pub(super) fn two_bends() -> Layers {
-    vec![line(Black, 7.0, "M7 28 L7 15 L-5 3 L-5 -6"), shape(Black, "M-5 -19 L4.5 -5 L-13 -5 Z")]
+    vec![line(Black, 8.5, "M7 29 L7 10 L-6 4 L-6 -8"), shape(Black, "M-6 -16 L1 -7 L-13 -7 Z")]
 }
 
 pub(super) fn bumps() -> Layers {
@@ -81,7 +81,7 @@ pub(super) fn skidding_car() -> Layers {
 }
 
 pub(super) fn narrow_on_the_right() -> Layers {
-    vec![line(Black, 5.5, "M-8 -7 L-8 28"), line(Black, 5.5, "M4 -10 L4 6 L12 14 L12 28")]
+    vec![line(Black, 5.0, "M-8 -11 L-8 25"), line(Black, 5.0, "M4 -13 L4 3 L10 11 L10 25")]
 }
 
 /// A man with a shovel before a heap.

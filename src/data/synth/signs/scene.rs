@@ -17,7 +17,9 @@ const OFF: f64 = 0.05;
 /// From how far it is seen, in its own units: about six times its width.
 const DISTANCE: f64 = 600.0;
 /// The darkest and the brightest light, times that in which white is white.
-const LIGHT: std::ops::Range<f32> = 0.18..1.7;
+const LIGHT: std::ops::Range<f32> = 0.25..2.2;
+/// How much light falls on a sign, of what falls on its surroundings.
+const SHADE: std::ops::Range<f32> = 0.35..1.1;
 /// What is to be seen behind signs: sky, walls, woods.
 const SCENERY: [[f32; 3]; 8] = [
     [225.0, 232.0, 240.0],
@@ -46,12 +48,13 @@ pub(super) const CLEAN: Palette = Palette([
 ]);
 
 impl Palette {
-    /// The colours after some years: each a little off, and all more or less grey.
+    /// The colours after some years, each a little off, and all more or less grey; often in shade, before what is not.
     fn aged(random: &mut ChaCha8Rng) -> Self {
         let faded = random.random_range(0.0..0.45f32).powi(2) * 2.0;
+        let shade = random.random_range(SHADE);
         Self(CLEAN.0.map(|colour| {
             let tint: [f32; 3] = std::array::from_fn(|_| 8.0 * normal(random));
-            std::array::from_fn(|channel| (colour[channel] + tint[channel]) * (1.0 - faded) + 150.0 * faded)
+            std::array::from_fn(|channel| ((colour[channel] + tint[channel]) * (1.0 - faded) + 150.0 * faded) * shade)
         }))
     }
 
