@@ -114,7 +114,7 @@ fn make<R: Recipe + Args>(args: &MakeArgs<R>) -> anyhow::Result<ExitCode> {
     let rate = format::rate((train + test) as f64 / seconds, "images");
     output::print(&format!(
         "{table}\n{width} x {height} pixels, {} classes, in {} ({rate}); everything is in {}\n  look at it  {}\n  learn it    \
-         regraft finetune --data {} --model small_cnn --from-scratch\n",
+         regraft finetune --data {} --model small_cnn --from-scratch --image-size {width} --flip 0\n",
         made.train.classes().len(),
         format::seconds(seconds),
         folder.display(),

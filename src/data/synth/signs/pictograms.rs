@@ -56,7 +56,7 @@ pub(super) fn bend_to_the_left() -> Layers {
 
 /// Two bends, the first to the left.
 pub(super) fn two_bends() -> Layers {
-    vec![line(Black, 8.5, "M7 29 L7 10 L-6 4 L-6 -8"), shape(Black, "M-6 -16 L1 -7 L-13 -7 Z")]
+    vec![line(Black, 7.5, "M7 28 L7 3 L-6 9 L-6 -7"), shape(Black, "M-6 -16 L1 -7 L-13 -7 Z")]
 }
 
 pub(super) fn bumps() -> Layers {
