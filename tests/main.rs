@@ -17,5 +17,6 @@ mod multitask;
 mod progressive;
 mod state_dicts;
 mod support;
+mod synth;
 mod torchscript;
 mod transfer;

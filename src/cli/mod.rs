@@ -15,6 +15,7 @@ pub mod models;
 pub mod multitask;
 pub mod predict;
 pub mod progressive;
+pub mod synth;
 
 mod embedded;
 mod forward;
@@ -67,6 +68,8 @@ pub enum Command {
     Demo(demo::DemoArgs),
     /// Measure training, reading and starting, beside Python on the same work
     Bench(Box<bench::BenchArgs>),
+    /// Make data sets to adapt from and to: digits on photographs, printed digits, drawn traffic signs
+    Synth(synth::SynthArgs),
     /// Check this installation and this machine
     Doctor(doctor::DoctorArgs),
 }
@@ -100,6 +103,7 @@ pub fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         Command::Models(args) => models::run(&args),
         Command::Demo(args) => demo::run(args),
         Command::Bench(args) => bench::run(*args),
+        Command::Synth(args) => synth::run(&args),
         Command::Doctor(args) => doctor::run(args),
     }
 }

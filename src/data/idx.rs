@@ -4,6 +4,8 @@
 //! dimensions, each dimension as 4 bytes, big end first, then the values. Images are `[N, H, W]` grey or, beyond the
 //! original, `[N, H, W, 3]` colour; labels are `[N]`.
 
+mod write;
+
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -11,6 +13,8 @@ use std::path::{Path, PathBuf};
 use flate2::bufread::MultiGzDecoder;
 use image::RgbImage;
 use sha2::{Digest, Sha256};
+
+pub use write::write_idx;
 
 use super::{ImageSet, MAX_PIXELS};
 use crate::{Error, Result};
@@ -108,8 +112,7 @@ impl ImageSet for IdxSet {
     }
 
     fn fingerprint(&self, index: usize) -> Result<String> {
-        let digest = Sha256::digest(self.values(index));
-        Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(digest(self.values(index)))
     }
 
     fn load(&self, index: usize) -> Result<RgbImage> {
@@ -119,6 +122,11 @@ impl ImageSet for IdxSet {
         RgbImage::from_raw(self.width as u32, self.height as u32, rgb)
             .ok_or_else(|| Error::file(&self.path, format!("image {index} cannot be laid out")))
     }
+}
+
+/// What changes when the values of an image change.
+pub(super) fn digest(values: &[u8]) -> String {
+    Sha256::digest(values).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The label file that belongs to the image file `images`.

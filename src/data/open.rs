@@ -1,13 +1,10 @@
 //! From a path that a user names to a training and a validation split, whatever the layout.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
-use super::{Broken, FolderSet, IdxSet, ImageSet, Labelled, check, folder, split};
+use super::layout::{Layout, Source};
+use super::{Broken, ImageSet, Labelled, check, gtsrb, split};
 use crate::{Error, Result};
-
-/// Names of a validation folder beside `train`, the preferred first.
-const VALIDATION: [&str; 4] = ["val", "valid", "validation", "test"];
 
 /// How [`open_data`] divides and checks what it finds.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,11 +55,15 @@ pub struct Splits {
 }
 
 /// Opens the data set at `root`: a folder with `train/` and `val/` (or `valid/`, `validation/`, `test/`), one folder of
-/// class folders, a folder of IDX files, or an IDX file of images.
+/// class folders, IDX files, SVHN's MATLAB files, lists of images as DomainNet's, or the German traffic signs as published;
+/// also a file of any of them.
+///
+/// Where images are frames of tracks, as those of the German traffic signs, whole tracks are held out; `shots` are then
+/// chosen from the others.
 ///
 /// # Errors
-/// A path at which none of these lies; see [`FolderSet`] and [`IdxSet`]. A class without an image to train on, or no
-/// image at all to validate with.
+/// A path at which none of these lies; see [`FolderSet`](super::FolderSet), [`IdxSet`](super::IdxSet) and
+/// [`SvhnSet`](super::SvhnSet). A class without an image to train on, or no image at all to validate with.
 pub fn open_data(root: &Path, options: &OpenOptions) -> Result<Splits> {
     open_data_observed(root, options, &|_, _| ())
 }
@@ -88,15 +89,27 @@ pub fn open_data_observed(root: &Path, options: &OpenOptions, progress: &dyn Fn(
             val = Some(sound);
         }
     }
-    let part = |split: &dyn Fn(&[usize]) -> Result<split::Split>| -> Result<(Labelled, Labelled)> {
-        let parts = split(&train.labels())?;
-        Ok((train.subset(&parts.train), train.subset(&parts.rest)))
+    let tracks = if val.is_none() { gtsrb::tracks(&train) } else { None };
+    if tracks.is_some() {
+        notes.push(
+            "frames of a track (00012_00003.ppm) all but repeat one another: tracks are held out as a whole".into(),
+        );
+    }
+    let part = |set: &Labelled, split: split::Split| (set.subset(&split.train), set.subset(&split.rest));
+    let choose = |set: &Labelled, shots| split::shots(&set.labels(), set.classes(), shots, options.seed);
+    let hold_out = |set: &Labelled| match &tracks {
+        Some(tracks) => split::stratified_groups(&set.labels(), tracks, options.val_fraction, options.seed),
+        None => split::stratified(&set.labels(), options.val_fraction, options.seed),
     };
     let (train, val) = match (options.shots, val) {
         (None, Some(val)) => (train, val),
-        (None, None) => part(&|labels| split::stratified(labels, options.val_fraction, options.seed))?,
+        (None, None) => part(&train, hold_out(&train)?),
+        (Some(shots), None) if tracks.is_some() => {
+            let (train, val) = part(&train, hold_out(&train)?);
+            (part(&train, choose(&train, shots)?).0, val)
+        }
         (Some(shots), val) => {
-            let (chosen, rest) = part(&|labels| split::shots(labels, train.classes(), shots, options.seed))?;
+            let (chosen, rest) = part(&train, choose(&train, shots)?);
             (chosen, val.unwrap_or(rest))
         }
     };
@@ -119,38 +132,33 @@ pub fn open_data_observed(root: &Path, options: &OpenOptions, progress: &dyn Fn(
 
 /// All images to train on that lie at `root`, and those to validate with where they lie apart.
 pub(super) fn read(root: &Path, notes: &mut Vec<String>) -> Result<(Labelled, Option<Labelled>)> {
-    match find(root, notes)? {
-        Layout::Folders { train, val } => open_folders(&train, val.as_deref(), notes),
-        Layout::Idx { train, val } => {
-            let train: Arc<dyn ImageSet> = Arc::new(IdxSet::open(&train)?);
-            let val = val.map(|path| IdxSet::open(&path)).transpose()?;
-            Ok((Labelled::new(train), val.map(|set| Labelled::new(Arc::new(set)))))
-        }
-    }
+    let layout = Layout::find(root, notes)?;
+    let train = Labelled::new(layout.train.open(notes)?);
+    let val = layout.val.map(|source| source.open_with_classes(train.classes(), notes)).transpose()?;
+    Ok((train, val.map(Labelled::new)))
 }
 
 /// Opens labelled images for a model that knows `classes`: a folder of class folders, the validation part of a data set
-/// that has one, or IDX files, of which images of other classes are left out where the model knows some of them only.
+/// that has one, or files, of which images of other classes are left out where the model knows some of them only.
 ///
 /// # Errors
 /// As [`open_data`]; also a class folder that the model does not know.
 pub fn open_for_evaluation(root: &Path, classes: &[String]) -> Result<Labelled> {
-    let set: Arc<dyn ImageSet> = match find(root, &mut Vec::new())? {
-        Layout::Folders { train, val } => Arc::new(FolderSet::open_with_classes(&val.unwrap_or(train), classes)?),
-        Layout::Idx { train, val } => {
-            let path = val.unwrap_or(train);
-            let set = Labelled::new(Arc::new(IdxSet::open(&path)?));
-            if let Some(missing) = classes.iter().find(|class| !set.classes().contains(class)) {
-                let found = set.classes().join(", ");
-                return Err(Error::file(path, format!("has the classes {found}, but the model knows also {missing}")));
-            }
-            Arc::new(set.with_classes(classes)?)
+    let layout = Layout::find(root, &mut Vec::new())?;
+    let source = layout.val.unwrap_or(layout.train);
+    let mut set = Labelled::new(source.open_with_classes(classes, &mut Vec::new())?);
+    if matches!(source, Source::Idx(_) | Source::Svhn(_)) {
+        if let Some(missing) = classes.iter().find(|class| !set.classes().contains(class)) {
+            let found = set.classes().join(", ");
+            let reason = format!("has the classes {found}, but the model knows also {missing}");
+            return Err(Error::file(source.path(), reason));
         }
-    };
+        set = set.with_classes(classes)?;
+    }
     if set.is_empty() {
         return Err(Error::file(root, "holds no image of a class that the model knows"));
     }
-    Ok(Labelled::new(set))
+    Ok(set)
 }
 
 fn require_images(root: &Path, train: &Labelled, val: &Labelled, broken: usize) -> Result<()> {
@@ -170,63 +178,6 @@ fn require_images(root: &Path, train: &Labelled, val: &Labelled, broken: usize) 
         ));
     }
     Ok(())
-}
-
-fn open_folders(train: &Path, val: Option<&Path>, notes: &mut Vec<String>) -> Result<(Labelled, Option<Labelled>)> {
-    let mut note = |folder: &Path, set: &FolderSet| -> Result<()> {
-        if let Some(left_out) = set.left_out() {
-            notes.push(format!("{}: left out, not images by name: {left_out}", folder.display()));
-        }
-        match folder::loose_images(folder)? {
-            0 => {}
-            count => notes.push(format!("{}: left out, {count} image(s) in no class folder", folder.display())),
-        }
-        Ok(())
-    };
-    let train_set = FolderSet::open(train)?;
-    note(train, &train_set)?;
-    let val_set = val.map(|val| FolderSet::open_with_classes(val, train_set.classes())).transpose()?;
-    if let (Some(val), Some(set)) = (val, &val_set) {
-        note(val, set)?;
-    }
-    Ok((Labelled::new(Arc::new(train_set)), val_set.map(|set| Labelled::new(Arc::new(set)))))
-}
-
-/// What lies at a path; without `val`, a share of `train` is held out.
-enum Layout {
-    Folders { train: PathBuf, val: Option<PathBuf> },
-    Idx { train: PathBuf, val: Option<PathBuf> },
-}
-
-fn find(root: &Path, notes: &mut Vec<String>) -> Result<Layout> {
-    if root.is_file() {
-        return Ok(Layout::Idx { train: root.to_path_buf(), val: None });
-    }
-    let folders = folder::subfolders(root)?;
-    let named = |name: &str| folders.iter().find(|folder| folder.eq_ignore_ascii_case(name));
-    let val = VALIDATION.iter().find_map(|name| named(name));
-    match (named("train"), val) {
-        (Some(train), Some(val)) => {
-            if !val.eq_ignore_ascii_case(VALIDATION[0]) {
-                notes.push(format!("{val}/ serves as the validation set: there is no val/"));
-            }
-            let unused: Vec<_> = folders.iter().filter(|&name| name != train && name != val).cloned().collect();
-            if !unused.is_empty() {
-                notes.push(format!("not used beside {train}/ and {val}/: {}", unused.join(", ")));
-            }
-            return Ok(Layout::Folders { train: root.join(train), val: Some(root.join(val)) });
-        }
-        // Beside other folders, trains are a class like any other.
-        (Some(train), None) if folders.len() == 1 => {
-            notes.push(format!("no val/ beside {train}/: a share of {train}/ is held out"));
-            return Ok(Layout::Folders { train: root.join(train), val: None });
-        }
-        _ => {}
-    }
-    if let Some(train) = IdxSet::find(root, "train") {
-        return Ok(Layout::Idx { train, val: IdxSet::find(root, "t10k") });
-    }
-    Ok(Layout::Folders { train: root.to_path_buf(), val: None })
 }
 
 #[cfg(test)]

@@ -152,3 +152,56 @@ fn idx_files_come_with_their_test_files_or_are_divided() {
 fn a_missing_data_set_is_named() {
     assert!(message(Path::new("no/such/data")).starts_with("no/such/data: no such folder; expected one folder"));
 }
+
+#[test]
+fn the_images_folder_of_a_domain_is_looked_into() {
+    let root = data(&[("images/back_pack", 5), ("images/bike", 5)]);
+    let splits = open(root.path()).unwrap();
+    assert_eq!((splits.classes, counts(&splits.train)), (vec!["back_pack".to_string(), "bike".into()], vec![4, 4]));
+    assert_eq!(splits.notes, ["images/ is looked into: it is the only folder"]);
+    let classes = ["bike", "back_pack"].map(String::from);
+    assert_eq!(open_for_evaluation(root.path(), &classes).unwrap().labels()[0], 1);
+    // beside others it is a class
+    let two = data(&[("images", 5), ("drawings", 5)]);
+    assert_eq!(open(two.path()).unwrap().classes, ["drawings", "images"]);
+}
+
+#[test]
+fn house_numbers_are_found_in_a_folder_or_as_a_file() {
+    let root = tempfile::tempdir().unwrap();
+    let write = |name: &str| std::fs::write(root.path().join(name), crate::data::svhn::tests::file()).unwrap();
+    write("test_32x32.mat");
+    assert_eq!(open_for_evaluation(root.path(), &["0".into(), "9".into()]).unwrap().labels(), [1, 0]);
+    write("train_32x32.mat");
+    let digits: Vec<String> = (0..10).map(|digit| digit.to_string()).collect();
+    let nines = ["9", "0"].map(String::from);
+    let options = OpenOptions { classes: nines.to_vec(), ..Default::default() };
+    let splits = open_data(root.path(), &options).unwrap();
+    assert_eq!((splits.train.labels(), splits.val.labels()), (vec![0, 1], vec![0, 1]));
+    let file = root.path().join("train_32x32.mat");
+    assert_eq!(open_for_evaluation(&file, &digits).unwrap().labels(), [9, 0]);
+    let message = open_for_evaluation(&file, &["stop".into(), "go".into()]).err().unwrap().to_string();
+    assert!(message.contains("but the model knows also stop"), "{message}");
+}
+
+#[test]
+fn lists_say_what_is_trained_on() {
+    let root = data(&[("sketch/ant", 3), ("sketch/bee", 3)]);
+    let list = |numbers: [&str; 2]| -> String {
+        let lines = ["ant", "bee"]
+            .iter()
+            .enumerate()
+            .flat_map(|(label, class)| numbers.map(|number| format!("sketch/{class}/{number}.png {label}\n")));
+        lines.collect()
+    };
+    std::fs::write(root.path().join("sketch_train.txt"), list(["000", "001"])).unwrap();
+    let folder = root.path().join("sketch");
+    let splits = open(&folder).unwrap();
+    assert_eq!((counts(&splits.train), counts(&splits.val)), (vec![1, 1], vec![1, 1]));
+    std::fs::write(root.path().join("sketch_test.txt"), list(["002", "002"])).unwrap();
+    for path in [folder, root.path().join("sketch_train.txt")] {
+        let splits = open(&path).unwrap();
+        assert_eq!((counts(&splits.train), counts(&splits.val)), (vec![2, 2], vec![2, 2]));
+        assert!(splits.val.name(0).ends_with("sketch/ant/002.png"));
+    }
+}

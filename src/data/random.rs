@@ -17,8 +17,10 @@ pub enum Purpose {
     Augment = 3,
     /// Mixing the images of one batch.
     Mix = 4,
+    /// One image that is made up; its part of the data set takes the place of the epoch.
+    Synthesis = 5,
     /// Which images of a set are used at all.
-    Choose = 5,
+    Choose = 6,
 }
 
 /// The stream for `item` of `epoch`: ChaCha with 8 rounds, keyed by all four values.

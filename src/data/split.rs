@@ -3,6 +3,8 @@
 //! Every class is shuffled by a stream of its own, so a class's share does not change when another class gains an
 //! image. Nothing depends on threads, on time or, image sets being sorted, on the order of files on the disk.
 
+use std::collections::BTreeMap;
+
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -25,15 +27,44 @@ pub struct Split {
 /// # Errors
 /// A fraction that is not between 0 and 1, both excluded.
 pub fn stratified(labels: &[usize], fraction: f64, seed: u64) -> Result<Split> {
-    if !(fraction > 0.0 && fraction < 1.0) {
-        return Err(Error::Usage(format!(
-            "--val-fraction {fraction}: expected a number above 0 and below 1, as 0.2 for a fifth"
-        )));
-    }
+    check_fraction(fraction)?;
     Ok(divide(labels, seed, |members| {
         let held_out = (members as f64 * fraction).round() as usize;
         if members < 2 { members } else { members - held_out.clamp(1, members - 1) }
     }))
+}
+
+/// The same where images come in groups, as the frames of films do: a group is held out as a whole or not at all.
+///
+/// `groups` has a number for each image, and images of one group have one label. Of each class, groups are held out as long
+/// as that brings the images that are closer to `fraction`, but of two or more groups at least one and not all.
+///
+/// # Errors
+/// As [`stratified`].
+pub fn stratified_groups(labels: &[usize], groups: &[usize], fraction: f64, seed: u64) -> Result<Split> {
+    check_fraction(fraction)?;
+    let mut split = Split { train: Vec::new(), rest: Vec::new() };
+    for (label, members) in members(labels).into_iter().enumerate() {
+        let mut together: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        members.iter().for_each(|&position| together.entry(groups[position]).or_default().push(position));
+        let mut together: Vec<Vec<usize>> = together.into_values().collect();
+        together.shuffle(&mut class_stream(seed, label));
+        let (wanted, most) = (members.len() as f64 * fraction, together.len().saturating_sub(1));
+        let (mut held_out, mut count) = (0, 0);
+        for group in &together[..most] {
+            // one more group overshoots by less than the one before fell short
+            if held_out > 0 && (count + group.len()) as f64 - wanted > wanted - count as f64 {
+                break;
+            }
+            (held_out, count) = (held_out + 1, count + group.len());
+        }
+        let (rest, train) = together.split_at(held_out);
+        split.rest.extend(rest.iter().flatten());
+        split.train.extend(train.iter().flatten());
+    }
+    split.train.sort_unstable();
+    split.rest.sort_unstable();
+    Ok(split)
 }
 
 /// Chooses `n` images of each class to train on, by `seed`; `classes` names the classes in messages.
@@ -84,13 +115,25 @@ pub fn at_most(labels: &[usize], n: usize, seed: u64) -> Result<Split> {
     Ok(divide(labels, seed, |members| n.min(members)))
 }
 
+fn check_fraction(fraction: f64) -> Result<()> {
+    if fraction > 0.0 && fraction < 1.0 {
+        return Ok(());
+    }
+    Err(Error::Usage(format!("--val-fraction {fraction}: expected a number above 0 and below 1, as 0.2 for a fifth")))
+}
+
+/// The stream that shuffles the class `label`.
+fn class_stream(seed: u64, label: usize) -> ChaCha8Rng {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(label as u64);
+    random
+}
+
 /// Shuffles each class and takes as many of it as `taken` says for its size.
 fn divide(labels: &[usize], seed: u64, taken: impl Fn(usize) -> usize) -> Split {
     let mut split = Split { train: Vec::new(), rest: Vec::new() };
     for (label, mut members) in members(labels).into_iter().enumerate() {
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
-        random.set_stream(label as u64);
-        members.shuffle(&mut random);
+        members.shuffle(&mut class_stream(seed, label));
         let (train, rest) = members.split_at(taken(members.len()));
         split.train.extend(train);
         split.rest.extend(rest);
@@ -166,6 +209,31 @@ mod tests {
                         let bounded = expected.clamp(1.0, all as f64 - 1.0);
                         prop_assert!((rest as f64 - bounded).abs() <= 0.5 + 1e-9);
                     }
+                }
+            }
+        }
+
+        #[test]
+        fn groups_stay_whole_and_the_share_is_as_close_as_they_allow(
+            images in prop::collection::vec((0usize..3, 0usize..6), 0..80), fraction in 0.05f64..0.95, seed: u64,
+        ) {
+            let labels: Vec<usize> = images.iter().map(|image| image.0).collect();
+            let groups: Vec<usize> = images.iter().map(|(label, group)| 6 * label + group).collect();
+            let split = stratified_groups(&labels, &groups, fraction, seed).unwrap();
+            prop_assert!(is_partition(&split, labels.len()));
+            let sizes = |part: &[usize], group| part.iter().filter(|&&position| groups[position] == group).count();
+            for class in 0..3 {
+                let of: Vec<(usize, usize)> = (6 * class..6 * class + 6)
+                    .map(|group| (sizes(&split.train, group), sizes(&split.rest, group)))
+                    .filter(|sizes| *sizes != (0, 0))
+                    .collect();
+                prop_assert!(of.iter().all(|(train, rest)| *train == 0 || *rest == 0));
+                let held_out = of.iter().filter(|(_, rest)| *rest > 0).count();
+                prop_assert!(of.len() < 2 && held_out == 0 || (1..of.len()).contains(&held_out));
+                let largest = of.iter().map(|(train, rest)| train + rest).max().unwrap_or(0);
+                let [train, rest] = [&split.train, &split.rest].map(|part| of_class(part, &labels, class));
+                if held_out > 1 && held_out + 1 < of.len() {
+                    prop_assert!((rest as f64 - (train + rest) as f64 * fraction).abs() <= largest as f64);
                 }
             }
         }

@@ -20,7 +20,8 @@ use crate::{Error, Result, native};
 /// Which images.
 #[derive(Debug, Clone, PartialEq, Args, Serialize, Deserialize)]
 pub struct DataOptions {
-    /// Folder with train/ and val/, each with a folder per class; or one folder per class; or IDX files
+    /// Folder with train/ and val/, each with a folder per class; or one folder per class; IDX files, SVHN's .mat files,
+    /// a domain of DomainNet with its lists, GTSRB
     #[arg(long, value_name = "FOLDER")]
     pub data: Option<PathBuf>,
     /// Share of each class that is kept for validation, where there is no val/

@@ -1,9 +1,9 @@
 //! Pictures in a grid with their class, what they were taken for, and how surely: the mistakes worth looking at.
 
 use image::RgbImage;
-use image::imageops::{self, FilterType};
 
 use super::canvas::{Anchor, Canvas, FAINT, GREEN, GREY, INK, VERMILLION, render};
+use super::picture;
 use crate::Result;
 
 const PAD: f64 = 30.0;
@@ -62,13 +62,8 @@ pub fn gallery(title: &str, tiles: &[Tile]) -> Result<RgbImage> {
         }
         Ok(())
     })?;
-    // on the finished sheet, so that pixels are not resampled twice
-    for (index, tile) in tiles.iter().enumerate().filter(|(_, tile)| tile.image.width() > 0 && tile.image.height() > 0)
-    {
-        let small = fitted(&tile.image);
-        let (x, y) = place(index);
-        let centred = |from: f64, length: u32| (from + (SIDE - f64::from(length)) / 2.0).round() as i64;
-        imageops::replace(&mut sheet, &small, centred(x, small.width()), centred(y, small.height()));
+    for (index, tile) in tiles.iter().enumerate() {
+        picture::place(&mut sheet, &tile.image, place(index), SIDE);
     }
     Ok(sheet)
 }
@@ -106,16 +101,6 @@ fn caption(canvas: &mut Canvas, tile: &Tile, (centre, y): (f64, f64), one_line: 
     canvas.text(&confidence, (after, second), Anchor::Start, CAPTION, INK)
 }
 
-/// The picture as large as fits; small ones are enlarged with their pixels kept square.
-fn fitted(image: &RgbImage) -> RgbImage {
-    let longest = f64::from(image.width().max(image.height()));
-    let scale = SIDE / longest;
-    let (scale, filter) =
-        if scale >= 2.0 { (scale.floor(), FilterType::Nearest) } else { (scale, FilterType::Lanczos3) };
-    let resized = |length: u32| ((f64::from(length) * scale).round() as u32).max(1);
-    imageops::resize(image, resized(image.width()), resized(image.height()), filter)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::canvas::margins;
@@ -136,8 +121,6 @@ mod tests {
         assert_eq!(colour((PAD + 120.0, PAD + 56.0 + 120.0)), [10, 20, 30]);
         let margins = margins(&sheet);
         assert!(margins.iter().all(|&margin| margin >= 10), "{margins:?}");
-        assert_eq!(fitted(&tiles[1].image).dimensions(), (240, 2));
-        assert_eq!(fitted(&tiles[0].image).dimensions(), (224, 224));
     }
 
     #[test]

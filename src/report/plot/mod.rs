@@ -7,10 +7,12 @@ mod axis;
 mod bars;
 mod canvas;
 mod confusion;
+mod contact_sheet;
 mod curves;
 mod gallery;
 mod grid;
 mod heat_map;
+mod picture;
 mod points;
 mod reliability;
 
@@ -21,6 +23,7 @@ use image::{ImageFormat, RgbImage};
 
 pub use bars::{Bar, bars};
 pub use confusion::confusion;
+pub use contact_sheet::contact_sheet;
 pub use curves::{Chart, Marker, Range, Series, curves};
 pub use gallery::{Tile, gallery};
 pub use heat_map::{Colours, HeatCell, HeatMap, heat_maps};
