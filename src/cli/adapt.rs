@@ -1,6 +1,6 @@
 //! `regraft adapt`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{ArgMatches, Args};
@@ -8,7 +8,8 @@ use clap::{ArgMatches, Args};
 use super::output;
 use super::several::SeveralArgs;
 use crate::methods::source_labelled::adapt::{self, AdaptOptions, ORACLE};
-use crate::report::format;
+use crate::methods::source_labelled::on_features::{self, FeatureOptions};
+use crate::report::{Align, Table, format};
 
 /// The command's arguments.
 #[derive(Debug, Args)]
@@ -20,7 +21,8 @@ use crate::report::format;
     Examples:\n  regraft adapt --source photos --target sketches --head bottleneck\n  \
     regraft adapt --source photos --target sketches --methods all --seeds 3 --freeze all --no-augment\n  \
     regraft adapt --source mnist --target mnist-m --model dann_mnist --from-scratch --no-augment --discriminator 100 \
-    --optimizer sgd --lr 0.01 --schedule inverse --batch-size 64 --epochs 50"
+    --optimizer sgd --lr 0.01 --schedule inverse --batch-size 64 --epochs 50\n  \
+    regraft adapt --source amazon.mat --target webcam.mat --methods all --rows-per-class 20 --classifier nearest --seeds 20"
 )]
 pub struct AdaptArgs {
     #[command(flatten)]
@@ -31,6 +33,8 @@ pub struct AdaptArgs {
     /// Folder of all runs
     #[arg(long, value_name = "FOLDER", default_value = "runs/adapt", help_heading = "Run")]
     out: PathBuf,
+    #[command(flatten)]
+    features: FeatureOptions,
     #[command(flatten)]
     several: SeveralArgs,
 }
@@ -44,6 +48,11 @@ pub fn run(args: &AdaptArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     if args.several.print_config {
         output::print_json(&options.resolved())?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if let (Some(source), Some(target)) = (&options.source, &options.target)
+        && on_features::are_features(source)
+    {
+        return features(args, &options, source, target);
     }
     options.validate()?;
     output::fetch_if_missing(&options.model, args.several.quiet)?;
@@ -78,5 +87,32 @@ pub fn run(args: &AdaptArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     text += &format!("  numbers    {folder}/adapt.json\n");
     text += &format!("  use one    regraft predict --model {} IMAGE\n", cells.path(&found.example).display());
     output::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The same with features that others computed.
+fn features(args: &AdaptArgs, options: &AdaptOptions, source: &Path, target: &Path) -> anyhow::Result<ExitCode> {
+    let first = options.machine.seed;
+    let (methods, directions) = (&options.methods, options.strengths.subspace);
+    let found =
+        on_features::run(source, target, methods, directions, &args.features, first..first + args.seeds.max(1))?;
+    let out = &args.out;
+    crate::files::write_json(out.join("adapt.json"), &found)?;
+    for one in &found {
+        let text = one.predicted.join("\n") + "\n";
+        crate::files::write_bytes(out.join(format!("{}.txt", one.method.name())), text.as_bytes())?;
+    }
+    if args.several.json {
+        output::print_json(&found)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut table = Table::new([("method", Align::Left), ("target (oracle)", Align::Right)]);
+    for one in &found {
+        table.row([one.method.name(), format::spread(&one.target)]);
+    }
+    let folder = out.display();
+    output::print(&format!(
+        "{table}\n\nThe class of each of the target's rows is in {folder}/METHOD.txt, the numbers in {folder}/adapt.json\n"
+    ))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use tch::{Kind, Tensor};
 
+use super::HeldOut;
 use super::mat::{MatFile, Values};
 use crate::models::formats::StateDict;
 use crate::{Error, Result};
@@ -58,6 +59,11 @@ impl FeatureSet {
     /// How many rows there are.
     pub fn len(&self) -> usize {
         self.labels.len()
+    }
+
+    /// The labels, numbered as `classes` are by their names, for [`crate::eval`] alone.
+    pub fn forget_labels_among(self, classes: &[String]) -> HeldOut {
+        HeldOut::among(&self.labels, &self.classes, classes)
     }
 
     /// Whether there are none; [`open`](Self::open) gives none such.

@@ -57,10 +57,8 @@ impl Labelled {
     /// The same, with labels that number the `classes` of another set by their names. An image of a class that is none of these
     /// has no label then, and counts in no score.
     pub fn forget_labels_among(self, classes: &[String]) -> (Unlabelled, HeldOut) {
-        let number: Vec<Option<usize>> =
-            self.classes().iter().map(|name| classes.iter().position(|class| class == name)).collect();
-        let labels = self.labels().into_iter().map(|label| number[label]).collect();
-        (self.images, HeldOut { labels, classes: classes.to_vec() })
+        let held_out = HeldOut::among(&self.labels(), self.classes(), classes);
+        (self.images, held_out)
     }
 }
 
@@ -220,6 +218,13 @@ pub struct HeldOut {
 }
 
 impl HeldOut {
+    /// Labels that number the classes `own`, renumbered by name as places in `classes`.
+    pub(super) fn among(labels: &[usize], own: &[String], classes: &[String]) -> Self {
+        let number: Vec<Option<usize>> =
+            own.iter().map(|name| classes.iter().position(|class| class == name)).collect();
+        Self { labels: labels.iter().map(|&label| number[label]).collect(), classes: classes.to_vec() }
+    }
+
     /// How many labels there are.
     pub fn len(&self) -> usize {
         self.labels.len()

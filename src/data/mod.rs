@@ -56,7 +56,7 @@ pub use preprocessing::{Interpolation, Preprocessing, PreprocessingOptions};
 pub use random::{Purpose, stream};
 pub use sampler::Sampler;
 pub use samples::{Draw, SampleSource, Samples, Transform};
-pub use split::{Split, share, shots, stratified, stratified_groups};
+pub use split::{Split, at_most, share, shots, stratified, stratified_groups};
 pub use svhn::SvhnSet;
 pub use synthetic::{SyntheticOptions, SyntheticSet};
 pub use target::{Target, open_target};

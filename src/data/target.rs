@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rand::seq::SliceRandom;
 
 use super::folder::{loose_images, some_of, subfolders};
+use super::layout::{Layout, Source};
 use super::open::read;
 use super::random::{Purpose, stream};
 use super::{FolderSet, HeldOut, ImageSet, Labelled, Unlabelled};
@@ -35,7 +36,8 @@ pub struct Target {
 /// What cannot be read; no image; class folders of which none is a class of the source.
 pub fn open_target(root: &Path, classes: &[String], many: Option<usize>, seed: u64) -> Result<Target> {
     let mut notes = vec![];
-    if root.is_dir() && subfolders(root)?.is_empty() && loose_images(root)? > 0 {
+    let is_plain = matches!(Layout::find(root, &mut vec![])?.train, Source::Folders(folder) if folder == root);
+    if is_plain && subfolders(root)?.is_empty() && loose_images(root)? > 0 {
         let mut images = FolderSet::empty(vec![String::new()]);
         images.add(root, 0, &mut vec![])?;
         let (images, _) = Labelled::new(Arc::new(images)).forget_labels();
@@ -157,6 +159,19 @@ mod tests {
         let root = folder(&["train/a/1.png", "train/b/1.png", "test/a/2.png", "test/b/2.png", "test/b/3.png"]);
         let target = open_target(root.path(), &names(&["a", "b"]), None, 0).unwrap();
         assert_eq!((target.images.len(), target.test.unwrap().0.len(), target.is_transductive), (2, 3, false));
+    }
+
+    #[test]
+    fn a_picture_beside_idx_files_is_not_the_target() {
+        let root = folder(&["contact-sheet.png"]);
+        for (name, header, values) in [
+            ("train-images-idx3-ubyte", &[0u8, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1][..], [7u8, 9]),
+            ("train-labels-idx1-ubyte", &[0, 0, 8, 1, 0, 0, 0, 2], [0, 1]),
+        ] {
+            std::fs::write(root.path().join(name), [header, &values].concat()).unwrap();
+        }
+        let target = open_target(root.path(), &names(&["0", "1"]), None, 0).unwrap();
+        assert!(target.images.len() == 2 && target.test.is_some());
     }
 
     #[test]

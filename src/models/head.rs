@@ -51,6 +51,8 @@ const COSINE_SCALE: f64 = 16.0;
 const HIDDEN: i64 = 512;
 /// Features behind the bottleneck (Long et al. 2015 and most since).
 const BOTTLENECK: i64 = 256;
+/// Where its last layer lies below the head.
+pub(crate) const BOTTLENECK_LAST: i64 = 3;
 
 impl Head {
     /// A head of `kind` for `classes` where the backbone's source network has its own; `dropout` is the share of features
@@ -99,7 +101,7 @@ impl Head {
             HeadKind::Bottleneck => Layers::Bottleneck {
                 first: Linear::new(&scope.at(0), features, BOTTLENECK)?,
                 norm: BatchNorm2d::new(&scope.at(1), BOTTLENECK)?,
-                last: Linear::new(&scope.at(3), BOTTLENECK, classes)?,
+                last: Linear::new(&scope.at(BOTTLENECK_LAST), BOTTLENECK, classes)?,
             },
             HeadKind::Prototype => Layers::Prototype {
                 weight: scope.parameter("weight", &[classes, features], Init::default_for(features))?,

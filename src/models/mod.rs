@@ -48,6 +48,7 @@ pub(crate) use classifier::EARLIER_HEAD;
 pub(crate) use classifier::tests::small as small_classifier;
 pub use classifier::{Classifier, EarlierTask, Spec};
 pub use export::ExportFormat;
+pub(crate) use head::BOTTLENECK_LAST;
 pub use head::{Head, HeadKind};
 pub use head_choice::HeadChoice;
 pub use init::Init;

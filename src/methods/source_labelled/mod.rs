@@ -1,8 +1,10 @@
 //! Source labelled, target not: what was learned on labelled images is carried over to unlabelled ones that look different.
 //!
-//! [`adapt`] is what all of these have in common, and every method is a file of its own.
+//! [`adapt`] is what all of these have in common, and every method is a file of its own; [`on_features`] is for features that others
+//! computed.
 
 pub mod adapt;
+pub mod on_features;
 
 mod ada_bn;
 mod adda;

@@ -14,10 +14,11 @@
 //! | λ_s, λ_t | 0 or 1, 0.01 or 0.1 | `--smooth-source` 0, `--certain` 0.01 |
 //! | ε | 3.5 for pixels in −1..1 | `--radius` 7, for pixels about twice as wide |
 //!
-//! Difference from the paper: one domain classifier step per step, by reversal, instead of two that alternate; no instance norm of
-//! the input.
+//! Differences from the paper: one domain classifier step per step, by reversal, instead of two that alternate; λ_d rises as DANN's does;
+//! no instance norm of the input. The paper's λ_d is for Adam, which makes little of a gradient's size: with plain SGD it hardly
+//! moves the features, and `--trade-off 1` is the place to begin.
 
-use super::adapt::{Adaptation, Discriminator, Setup, Step, Strengths, Terms, adversary};
+use super::adapt::{Adaptation, Discriminator, Setup, Step, Strengths, Terms, adversary, ramp};
 use crate::Result;
 use crate::loss::{entropy, virtual_adversarial};
 
@@ -37,7 +38,7 @@ impl Adaptation for Vada {
     fn terms(&mut self, step: &Step) -> Result<Terms> {
         let (source, target) = step.both()?;
         let Strengths { smooth_source, certain, radius, .. } = self.strengths;
-        let factor = self.strengths.trade_off(0.01);
+        let factor = self.strengths.trade_off(0.01) * ramp(step.progress, self.strengths.ramp);
         let mut terms = adversary(&self.discriminator, &source.aligned, &target.aligned, factor, None)?;
         let network = |x: &tch::Tensor| step.network.logits(x, true);
         if smooth_source > 0.0 {

@@ -24,10 +24,10 @@ pub struct MethodOutcome {
     /// The same at the epoch that was best, which nobody can know without labels.
     #[serde(rename = "oracle_best_epoch")]
     pub best_epoch: Option<Spread>,
-    /// Proxy A-distance of the features before the first step.
-    pub a_distance_before: Spread,
+    /// Proxy A-distance of the features before the first step; not of a handful of images.
+    pub a_distance_before: Option<Spread>,
     /// And at the end.
-    pub a_distance: Spread,
+    pub a_distance: Option<Spread>,
     /// Training time of all seeds, in seconds.
     pub seconds: f64,
 }
@@ -115,14 +115,13 @@ fn outcome(method: Method, results: &[RunResult]) -> MethodOutcome {
         let values: Option<Vec<f64>> = results.iter().map(|result| result.metrics.get(name).copied()).collect();
         values.map(Spread::of)
     };
-    let measured = |name: &str| known(name).unwrap_or_else(|| Spread::of([]));
     MethodOutcome {
         method,
-        source: measured("source/accuracy"),
+        source: known("source/accuracy").unwrap_or_else(|| Spread::of([])),
         target: known(ORACLE),
         best_epoch: known("oracle/best_epoch"),
-        a_distance_before: measured("a_distance_before"),
-        a_distance: measured("a_distance"),
+        a_distance_before: known("a_distance_before"),
+        a_distance: known("a_distance"),
         seconds: results.iter().map(|result| result.seconds).sum(),
     }
 }

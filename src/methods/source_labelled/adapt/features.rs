@@ -49,9 +49,10 @@ impl DomainFeatures {
         })
     }
 
-    /// How well the domains can be told apart.
-    pub(super) fn a_distance(&self) -> Result<f64> {
-        proxy_a_distance(&self.source.0, &self.target)
+    /// How well the domains can be told apart; nothing of fewer than eight images each.
+    pub(super) fn a_distance(&self) -> Result<Option<f64>> {
+        let enough = self.source.1.len().min(self.predicted.len()) >= 8;
+        enough.then(|| proxy_a_distance(&self.source.0, &self.target)).transpose()
     }
 
     /// Draws so `many` images of each domain as t-SNE and as principal components, coloured by domain and by class, into

@@ -2,8 +2,8 @@
 
 use tch::{Kind, Tensor};
 
-use crate::models::Classifier;
 use crate::models::layers::Layer;
+use crate::models::{BOTTLENECK_LAST, Classifier, HeadKind};
 use crate::{Error, Result};
 
 /// Where the feature extractor ends.
@@ -53,7 +53,11 @@ impl Extractor {
             Self::Stages(stages) => &outline.stages[stages..],
             Self::Embedding => &[],
         };
-        behind.iter().flat_map(|(_, names)| names.iter()).chain(&outline.head).cloned().collect()
+        // a bottleneck makes the features that are made alike
+        let embeds = self == Self::Embedding && model.spec.head == HeadKind::Bottleneck;
+        let last = format!("{}.{BOTTLENECK_LAST}.", model.backbone().head_path);
+        let head = outline.head.iter().filter(|name| !embeds || name.starts_with(&last));
+        behind.iter().flat_map(|(_, names)| names.iter()).chain(head).cloned().collect()
     }
 }
 

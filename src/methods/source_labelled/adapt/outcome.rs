@@ -29,7 +29,7 @@ pub struct Outcome {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Before {
     /// Proxy A-distance of the features.
-    a_distance: f64,
+    a_distance: Option<f64>,
 }
 
 /// The file of what is known before the first step.
@@ -76,8 +76,9 @@ pub(super) fn finish(
         .into_iter()
         .map(|metric| Metric { name: format!("source/{}", metric.name), ..metric })
         .collect();
-    metrics.push(Metric::lower("a_distance_before", before.a_distance, Unit::Plain));
-    metrics.push(Metric::lower("a_distance", a_distance, Unit::Plain));
+    for (name, distance) in [("a_distance_before", before.a_distance), ("a_distance", a_distance)] {
+        metrics.extend(distance.map(|distance| Metric::lower(name, distance, Unit::Plain)));
+    }
     metrics.push(Metric::higher("epoch", fitted.state.best.map_or(0, |(_, epoch)| epoch) as f64 + 1.0, Unit::Count));
     if let Some((_, accuracy)) = oracle {
         metrics.push(Metric::higher(ORACLE, accuracy, Unit::Fraction));

@@ -45,7 +45,7 @@ impl DomainImages {
         let mut source = options.source_data().open(seed, observers)?;
         let root = options.target.clone().expect("validated");
         let seed = options.images_seed();
-        let target = open_target(&root, &source.classes, options.target_images, seed)?;
+        let mut target = open_target(&root, &source.classes, options.target_images, seed)?;
         for note in &target.notes {
             observers.message(note)?;
         }
@@ -58,6 +58,10 @@ impl DomainImages {
                     "oracle: learns from the target's labels, so {} must have the source's classes",
                     root.display()
                 )));
+            }
+            if target.is_transductive {
+                // it has learned from the images that the others are tested on, so its test is what it holds out
+                target.test = Some(labelled.val.clone().forget_labels_among(&labelled.classes));
             }
             (source, most) = (labelled, options.target_images);
         }
@@ -81,7 +85,8 @@ pub(super) fn prepare(
     };
     let device = options.machine.device()?;
     options.fit.precision.autocast(device)?;
-    if !method.trains() {
+    let trains = method.trains();
+    if !trains {
         options.fit.epochs = Some(0);
     }
     let images = DomainImages::open(&options, method, observers)?;
@@ -107,6 +112,13 @@ pub(super) fn prepare(
     let random_may_not_freeze = options.model.from_scratch && !options.freezing.freeze_random;
     if let Some(initial) = initial.as_ref().filter(|_| random_may_not_freeze) {
         initial.require_copied(&plan.frozen(0))?;
+    }
+    model.freeze(&plan.frozen(usize::MAX), plan.holds_statistics())?;
+    if trains && store.trainable().next().is_none() {
+        return Err(Error::Usage(format!(
+            "{}: everything that it could teach is frozen; freeze less, or add --head bottleneck",
+            options.methods
+        )));
     }
     model.freeze(&plan.frozen(0), plan.holds_statistics())?;
     let (domains, measured) = sources(&options, &images, &model, &plan, observers)?;

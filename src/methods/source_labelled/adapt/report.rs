@@ -25,11 +25,17 @@ pub fn table(comparison: &Comparison) -> Table {
             format::spread(&one.source),
             share(&one.target),
             share(&one.best_epoch),
-            format!("{:.2} → {:.2}", one.a_distance_before.mean, one.a_distance.mean),
+            distance(one),
             format::seconds(one.seconds),
         ]);
     }
     table
+}
+
+/// How far the features of the domains lay apart before, and at the end.
+fn distance(one: &MethodOutcome) -> String {
+    let both = one.a_distance_before.as_ref().zip(one.a_distance.as_ref());
+    both.map_or_else(|| "–".into(), |(before, after)| format!("{:.2} → {:.2}", before.mean, after.mean))
 }
 
 /// The method as it is shown: what saw the target's labels says so.

@@ -158,6 +158,9 @@ fn the_papers_network_is_cut_where_the_paper_cuts_it() -> Result<()> {
     assert_eq!(Extractor::of(&model, Some("fc1"))?, Extractor::Stages(3));
     let predictor = Extractor::Stages(2).predictor(&model);
     assert!(predictor.iter().all(|name| name.starts_with("fc")) && predictor.len() == 6, "{predictor:?}");
+    let spec = Spec { head: HeadKind::Bottleneck, ..model.spec.clone() };
+    let predictor = Extractor::Embedding.predictor(&Classifier::new(spec, Device::Cpu, 0)?);
+    assert_eq!(predictor, ["fc3.3.bias", "fc3.3.weight"]);
     let wrong = Extractor::of(&model, Some("layer9")).unwrap_err().to_string();
     assert!(wrong.contains("conv1, conv2, fc1, fc2"), "{wrong}");
     Ok(())
