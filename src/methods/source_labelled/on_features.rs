@@ -2,7 +2,7 @@
 //!
 //! A file of rows for each domain ([`FeatureSet`]). Rows without a negative number are histograms, as those of visual words, and are
 //! divided by their sums; then every feature is standardised within its domain, as Gong et al. 2012 do it. What follows is
-//! a [`Method`] that needs no network: source-only, [subspace alignment](super::subspace_alignment) or [CORAL](super::coral).
+//! a [`Method`] that needs no network: source-only, subspace alignment (`subspace_alignment.rs`) or CORAL (`coral.rs`).
 //!
 //! | classifier | | as |
 //! |---|---|---|
