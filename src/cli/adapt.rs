@@ -7,6 +7,8 @@ use clap::{ArgMatches, Args};
 
 use super::output;
 use super::several::SeveralArgs;
+use crate::Error;
+use crate::data::FeatureSet;
 use crate::methods::source_labelled::adapt::{self, AdaptOptions, ORACLE};
 use crate::methods::source_labelled::on_features::{self, FeatureOptions};
 use crate::report::{Align, Table, format};
@@ -50,7 +52,7 @@ pub fn run(args: &AdaptArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if let (Some(source), Some(target)) = (&options.source, &options.target)
-        && on_features::are_features(source)
+        && FeatureSet::lies_at(source)
     {
         return features(args, &options, source, target);
     }
@@ -92,12 +94,14 @@ pub fn run(args: &AdaptArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
 
 /// The same with features that others computed.
 fn features(args: &AdaptArgs, options: &AdaptOptions, source: &Path, target: &Path) -> anyhow::Result<ExitCode> {
-    let first = options.machine.seed;
+    let (first, out, numbers) = (options.machine.seed, &args.out, args.out.join("features.json"));
+    if numbers.is_file() && !args.several.force {
+        let reason = "is there already; choose another --out, or start over with --force";
+        return Err(Error::file(numbers, reason).into());
+    }
     let (methods, directions) = (&options.methods, options.strengths.subspace);
-    let found =
-        on_features::run(source, target, methods, directions, &args.features, first..first + args.seeds.max(1))?;
-    let out = &args.out;
-    crate::files::write_json(out.join("adapt.json"), &found)?;
+    let found = on_features::run(source, target, methods, directions, &args.features, first..first + args.seeds)?;
+    crate::files::write_json(&numbers, &found)?;
     for one in &found {
         let text = one.predicted.join("\n") + "\n";
         crate::files::write_bytes(out.join(format!("{}.txt", one.method.name())), text.as_bytes())?;
@@ -112,7 +116,7 @@ fn features(args: &AdaptArgs, options: &AdaptOptions, source: &Path, target: &Pa
     }
     let folder = out.display();
     output::print(&format!(
-        "{table}\n\nThe class of each of the target's rows is in {folder}/METHOD.txt, the numbers in {folder}/adapt.json\n"
+        "{table}\n\nThe class of each of the target's rows is in {folder}/METHOD.txt, the numbers in {folder}/features.json\n"
     ))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -15,6 +15,9 @@ use super::mat::{MatFile, Values};
 use crate::models::formats::StateDict;
 use crate::{Error, Result};
 
+/// What features are called in MATLAB files.
+const FEATURES: [&str; 2] = ["fts", "features"];
+
 /// Rows of features with their labels.
 #[derive(Debug)]
 pub struct FeatureSet {
@@ -56,6 +59,19 @@ impl FeatureSet {
         Ok(Self { features, labels, classes })
     }
 
+    /// Whether what lies at `path` are features, and not images: a `.npz` or safetensors file, or a MATLAB file that has them.
+    pub fn lies_at(path: &Path) -> bool {
+        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+        // SVHN has X and y
+        let has_features = |file: &MatFile| !file.names().any(|name| name == "X");
+        match ending.as_deref() {
+            // what is no MATLAB file is better told as one of features than as one of images
+            Some("mat") => path.is_file() && MatFile::open(path).as_ref().map_or(true, has_features),
+            Some("npz" | "safetensors") => path.is_file(),
+            _ => false,
+        }
+    }
+
     /// How many rows there are.
     pub fn len(&self) -> usize {
         self.labels.len()
@@ -79,7 +95,8 @@ impl FeatureSet {
 
 fn of_matlab(path: &Path) -> Result<(Tensor, Vec<usize>)> {
     let file = MatFile::open(path)?;
-    let name = if file.names().any(|name| name == "fts") { "fts" } else { "features" };
+    let [own, usual] = FEATURES;
+    let name = if file.names().any(|name| name == own) { own } else { usual };
     let features = file.get(name)?;
     let [rows, columns] = features.dims() else {
         return Err(file.wrong(name, format!("is {}; expected [rows x columns]", features.describe())));

@@ -150,7 +150,7 @@ impl Unlabelled {
 
     /// The images for whoever wants labels as well: all have label 0, of a class without a name.
     pub fn of_one_class(&self) -> Labelled {
-        Labelled::new(Arc::new(OneClass { images: self.clone(), class: [String::new()] }))
+        Labelled { images: self.clone() }.as_one_class()
     }
 
     /// The images at `positions`, in that order; take the same [`HeldOut::subset`].
@@ -160,46 +160,6 @@ impl Unlabelled {
     pub fn subset(&self, positions: &[usize]) -> Self {
         let indices = positions.iter().map(|&position| self.indices[position]).collect();
         Self { set: Arc::clone(&self.set), indices }
-    }
-}
-
-/// Images that all have the same label.
-struct OneClass {
-    images: Unlabelled,
-    class: [String; 1],
-}
-
-impl ImageSet for OneClass {
-    fn len(&self) -> usize {
-        self.images.len()
-    }
-
-    fn classes(&self) -> &[String] {
-        &self.class
-    }
-
-    fn label(&self, _index: usize) -> usize {
-        0
-    }
-
-    fn name(&self, index: usize) -> String {
-        self.images.name(index)
-    }
-
-    fn fingerprint(&self, index: usize) -> Result<String> {
-        self.images.set.fingerprint(self.images.indices[index])
-    }
-
-    fn load(&self, index: usize) -> Result<RgbImage> {
-        self.images.load(index)
-    }
-
-    fn load_shared(&self, index: usize) -> Result<Arc<RgbImage>> {
-        self.images.set.load_shared(self.images.indices[index])
-    }
-
-    fn load_part(&self, index: usize, side: u32, choose: Choose) -> Result<Part> {
-        self.images.set.load_part(self.images.indices[index], side, choose)
     }
 }
 

@@ -60,5 +60,5 @@ pub use split::{Split, at_most, share, shots, stratified, stratified_groups};
 pub use svhn::SvhnSet;
 pub use synthetic::{SyntheticOptions, SyntheticSet};
 pub use target::{Target, open_target};
-pub(crate) use target::{refuse_domains, some};
+pub(crate) use target::{looks_like_domains, some};
 pub use transform::{EvaluationTransform, resized_size};

@@ -1,4 +1,4 @@
-//! Some classes of a set, as a set of its own: images of the others are left out, and labels count anew.
+//! Some classes of a set, as a set of its own: images of the others are left out, and labels count anew; or all of them as one.
 
 use std::sync::Arc;
 
@@ -36,6 +36,12 @@ impl Labelled {
         let labels: Vec<Option<usize>> = all.iter().map(|class| names.iter().position(|name| name == class)).collect();
         let positions = (0..self.len()).filter(|&at| labels[self.label(at)].is_some()).collect();
         Ok(Self::new(Arc::new(ClassSubset { set: self.clone(), classes: names.to_vec(), positions, labels })))
+    }
+
+    /// The same images as if all were of one class, which has no name.
+    pub(super) fn as_one_class(&self) -> Self {
+        let (positions, labels) = ((0..self.len()).collect(), vec![Some(0); self.classes().len()]);
+        Self::new(Arc::new(ClassSubset { set: self.clone(), classes: vec![String::new()], positions, labels }))
     }
 }
 

@@ -80,31 +80,29 @@ pub fn open_target(root: &Path, classes: &[String], many: Option<usize>, seed: u
     Ok(Target { images, test: Some(test), is_transductive, notes })
 }
 
-/// Refuses a folder that holds several domains: folders that hold the same folders, as photo/dog and sketch/dog. Read as classes
-/// they would be told apart by what must not matter.
+/// What is to be said of a folder that seems to hold several domains: folders that hold the same folders, as photo/dog and
+/// sketch/dog. Read as classes they are told apart by what must not matter.
 ///
 /// # Errors
-/// Such a folder; one that cannot be read.
-pub(crate) fn refuse_domains(root: &Path) -> Result<()> {
+/// A folder that cannot be read.
+pub(crate) fn looks_like_domains(root: &Path) -> Result<Option<String>> {
     if !root.is_dir() {
-        return Ok(());
+        return Ok(None);
     }
     let folders = subfolders(root)?;
     let inner: Vec<Vec<String>> = folders.iter().map(|folder| subfolders(&root.join(folder))).collect::<Result<_>>()?;
     // train/ and val/ hold the same folders too
     let parts = folders.iter().any(|folder| folder.eq_ignore_ascii_case("train"));
     let same = inner.len() > 1 && inner[0].len() > 1 && inner.iter().all(|classes| *classes == inner[0]);
-    if !same || parts {
-        return Ok(());
-    }
-    Err(Error::file(
-        root,
+    let note = || {
         format!(
-            "its folders ({}) all hold the same folders ({}), so they look like domains, not classes; give one of them",
+            "{}: its folders ({}) all hold the same folders ({}); if they are domains and not classes, give one of them",
+            root.display(),
             some_of(&folders),
             some_of(&inner[0])
-        ),
-    ))
+        )
+    };
+    Ok((same && !parts).then(note))
 }
 
 /// At most so `many` of `count` positions, ascending; all where nothing is said.
@@ -182,12 +180,12 @@ mod tests {
     }
 
     #[test]
-    fn several_domains_in_one_folder_are_refused() {
+    fn several_domains_in_one_folder_are_noticed() {
         let domains = folder(&["photo/dog/1.png", "photo/cat/1.png", "sketch/dog/1.png", "sketch/cat/1.png"]);
-        let said = refuse_domains(domains.path()).unwrap_err().to_string();
+        let said = looks_like_domains(domains.path()).unwrap().unwrap();
         assert!(said.contains("photo, sketch") && said.contains("cat, dog"), "{said}");
         for fine in [&["train/a/1.png", "train/b/1.png", "val/a/1.png", "val/b/1.png"][..], &["a/x/1.png", "b/1.png"]] {
-            refuse_domains(folder(fine).path()).unwrap();
+            assert_eq!(looks_like_domains(folder(fine).path()).unwrap(), None);
         }
     }
 

@@ -161,21 +161,19 @@ impl Head {
         }
     }
 
-    /// Sets the last layer of a linear head or a bottleneck.
-    ///
-    /// # Shapes
-    /// `weight: [classes, embedded]`, `bias: [classes]`, of any number format
+    /// The last layer, where it is linear on a vector: that of a linear head or a bottleneck. Its values can be [set](Linear::set).
     ///
     /// # Errors
-    /// Another kind of head, or other shapes.
-    pub fn set_linear(&self, weight: &Tensor, bias: &Tensor) -> Result<()> {
+    /// Another head.
+    pub fn last_linear(&self) -> Result<&Linear> {
         let (Layers::Linear(last) | Layers::Bottleneck { last, .. }) = &self.layers else {
-            let kind = self.kind.to_possible_value().map_or_else(String::new, |kind| kind.get_name().to_string());
-            return Err(Error::Usage(format!(
-                "--head {kind}: only a linear layer can be set; use linear or bottleneck"
-            )));
+            return Err(Error::Usage(
+                "the head is not one linear layer on a vector, which closed forms set: use --head linear or bottleneck, on a network \
+                 whose features are a vector"
+                    .into(),
+            ));
         };
-        last.set(weight, bias)
+        Ok(last)
     }
 
     /// Makes the mean of each class's normalised features its prototype (Snell et al. 2017, with the cosine; used as

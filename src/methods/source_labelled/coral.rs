@@ -23,6 +23,7 @@ pub(super) struct Coral;
 impl Coral {
     pub(super) fn new(setup: &Setup) -> Result<Self> {
         setup.require_begin()?;
+        setup.model.head().last_linear()?;
         Ok(Self)
     }
 }
@@ -51,7 +52,7 @@ impl Adaptation for Coral {
         let fitted =
             LogisticRegression::fit(&recoloured(&source.rows, &target.rows)?, &labels, classes, PENALTY / rows)?;
         let (weight, bias) = target.folded(&fitted.weight, &fitted.bias)?;
-        model.head().set_linear(&weight, &bias)
+        model.head().last_linear()?.set(&weight, &bias)
     }
 }
 

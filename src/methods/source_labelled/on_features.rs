@@ -9,7 +9,7 @@
 //! | `svm` | linear machines for each pair of classes, C by five-fold cross-validation on the source | Sun et al. 2016 |
 //! | `nearest` | the class of the nearest row of the source | Fernando et al. 2013 |
 //!
-//! The target's labels, where the file has them, serve the score headed oracle and nothing else. With `--shots` N rows of each class
+//! The target's labels, where the file has them, serve the score headed oracle and nothing else. With `--rows-per-class` N rows of each class
 //! of the source are drawn anew for every seed, as the papers do with 20 or 8.
 
 use std::path::Path;
@@ -60,12 +60,6 @@ pub struct OnFeatures {
     pub predicted: Vec<String>,
 }
 
-/// Whether a file holds features, by the ending of its name.
-pub fn are_features(path: &Path) -> bool {
-    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-    path.is_file() && ending.is_some_and(|ending| ["mat", "npz", "safetensors"].contains(&ending.as_str()))
-}
-
 /// Rows of one domain, standardised.
 fn standardised(features: &Tensor) -> Result<Tensor> {
     let mut x = features.f_to_kind(Kind::Double)?;
@@ -93,8 +87,10 @@ pub fn run(
         let known = possible.map(Method::name).join(", ");
         return Err(Error::Usage(format!("--methods {}: needs images; of features there are {known}", method.name())));
     }
-    if options.rows_per_class == Some(0) {
-        return Err(Error::Usage("--rows-per-class must be at least 1".into()));
+    for (flag, count) in [("rows-per-class", options.rows_per_class), ("seeds", Some(seeds.clone().count()))] {
+        if count == Some(0) {
+            return Err(Error::Usage(format!("--{flag} must be at least 1")));
+        }
     }
     let (source_set, target_set) = (FeatureSet::open(source)?, FeatureSet::open(target)?);
     if source_set.dimensions() != target_set.dimensions() {
@@ -173,7 +169,7 @@ mod tests {
         let (source, target) = (folder.path().join("a.safetensors"), folder.path().join("b.safetensors"));
         write(&source, 1.3, 1.0, 0.0);
         write(&target, 1.7, 40.0, -7.0);
-        assert!(are_features(&source) && !are_features(folder.path()));
+        assert!(FeatureSet::lies_at(&source) && !FeatureSet::lies_at(folder.path()));
         for classifier in [RowClassifier::Svm, RowClassifier::Nearest] {
             let options = FeatureOptions { classifier, rows_per_class: Some(20) };
             let found = run(&source, &target, &"all".parse()?, 2, &options, 0..2)?;

@@ -26,6 +26,7 @@ pub(super) struct SubspaceAlignment {
 impl SubspaceAlignment {
     pub(super) fn new(setup: &Setup) -> Result<Self> {
         setup.require_begin()?;
+        setup.model.head().last_linear()?;
         Ok(Self { directions: setup.strengths.subspace })
     }
 }
@@ -75,7 +76,7 @@ impl Adaptation for SubspaceAlignment {
         let ((source, labels), target) = ((images.source)()?, (images.target)()?);
         let classes = model.spec.classes.len() as i64;
         let (weight, bias) = aligned_head(&source, &labels, &target, classes, self.directions)?;
-        model.head().set_linear(&weight, &bias)
+        model.head().last_linear()?.set(&weight, &bias)
     }
 }
 

@@ -104,9 +104,11 @@ impl Network<'_> {
         let logits = head.classify(&embedded, train)?.f_to_kind(Kind::Float)?;
         let aligned = match self.extractor {
             Extractor::Stages(_) => features,
+            // of a map, what it says of the whole image
+            Extractor::Embedding if embedded.dim() == 4 => embedded.f_mean_dim([2i64, 3].as_slice(), false, None)?,
             Extractor::Embedding => embedded.shallow_clone(),
         };
-        Ok(Passed { aligned: vectors(&aligned)?.f_to_kind(Kind::Float)?, embedded, logits })
+        Ok(Passed { aligned: aligned.f_flatten(1, -1)?.f_to_kind(Kind::Float)?, embedded, logits })
     }
 
     /// The logits alone.
@@ -118,9 +120,4 @@ impl Network<'_> {
         let features = backbone.run(self.begun..backbone.stages.len(), x, train)?;
         Ok(self.model.head().forward(&features, train)?.f_to_kind(Kind::Float)?)
     }
-}
-
-/// One row for each image.
-fn vectors(x: &Tensor) -> Result<Tensor> {
-    Ok(if x.dim() > 2 { x.f_flatten(1, -1)? } else { x.shallow_clone() })
 }

@@ -192,7 +192,10 @@ impl AdaptOptions {
                 "--batch-size auto tries out plain classification; give a number of images, of each domain".into(),
             );
         }
-        match self.finetune().validate() {
+        let mut finetune = self.finetune();
+        // weights of an earlier run are not random
+        finetune.freezing.freeze_random |= self.begin.is_some();
+        match finetune.validate() {
             Err(Error::Usage(more)) => faults.push(more),
             checked => checked?,
         }

@@ -79,7 +79,9 @@ pub(super) fn finish(
     for (name, distance) in [("a_distance_before", before.a_distance), ("a_distance", a_distance)] {
         metrics.extend(distance.map(|distance| Metric::lower(name, distance, Unit::Plain)));
     }
-    metrics.push(Metric::higher("epoch", fitted.state.best.map_or(0, |(_, epoch)| epoch) as f64 + 1.0, Unit::Count));
+    if let Some((_, epoch)) = fitted.state.best.filter(|_| fitted.state.step > 0) {
+        metrics.push(Metric::higher("epoch", epoch as f64 + 1.0, Unit::Count));
+    }
     if let Some((_, accuracy)) = oracle {
         metrics.push(Metric::higher(ORACLE, accuracy, Unit::Fraction));
         let best = epochs.iter().filter_map(|record| record.validation.get(ORACLE).copied()).fold(accuracy, f64::max);

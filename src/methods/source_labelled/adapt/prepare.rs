@@ -1,13 +1,15 @@
 //! Everything that is ready before the first step.
 
+use std::cell::RefCell;
+
 use tch::{Device, Kind, Tensor};
 
 use super::batches::Domains;
 use super::objective::{Adapt, Measured};
-use super::{AdaptOptions, Extractor, Images, Method, Network, Setup};
+use super::{AdaptOptions, Adaptation, Extractor, Images, Method, Network, Setup};
 use crate::data::{
-    ImageSet, Labelled, LoaderOptions, OpenOptions, Sampler, Splits, Target, open_data, open_target, refuse_domains,
-    some,
+    ImageSet, Labelled, LoaderOptions, OpenOptions, Sampler, Splits, Target, looks_like_domains, open_data,
+    open_target, some,
 };
 use crate::loss::CrossEntropy;
 use crate::methods::both_labelled::finetune::{self, InitialWeights};
@@ -15,7 +17,7 @@ use crate::models::{Builder, Classifier, Spec, torchscript};
 use crate::report::RunDir;
 use crate::train::observe::Observers;
 use crate::train::{
-    Checkpoint, FeatureSource, ImageSource, Plan, Source, Stream, cached_stages, feature_cache, inference,
+    Checkpoint, FeatureSource, ImageSource, Plan, Precision, Source, Stream, cached_stages, feature_cache, inference,
 };
 use crate::{Error, Result};
 
@@ -41,7 +43,9 @@ impl DomainImages {
     /// Opens both. The oracle's source is the target with its labels.
     fn open(options: &AdaptOptions, method: Method, observers: &mut Observers) -> Result<Self> {
         let seed = options.machine.seed;
-        options.source.iter().chain(&options.target).try_for_each(|root| refuse_domains(root))?;
+        for root in options.source.iter().chain(&options.target) {
+            looks_like_domains(root)?.iter().try_for_each(|note| observers.message(note))?;
+        }
         let mut source = options.source_data().open(seed, observers)?;
         let root = options.target.clone().expect("validated");
         let seed = options.images_seed();
@@ -49,8 +53,15 @@ impl DomainImages {
         for note in &target.notes {
             observers.message(note)?;
         }
+        if target.images.len() < 2 {
+            return Err(Error::file(root, "holds a single image; a domain to adapt to needs at least two"));
+        }
         let mut most = options.source_images;
         if method == Method::Oracle {
+            if target.test.is_none() {
+                let reason = "has no labels, from which the oracle would learn; leave it out";
+                return Err(Error::Usage(format!("{}: {reason}", root.display())));
+            }
             let open = OpenOptions { val_fraction: options.val_fraction, seed, ..OpenOptions::default() };
             let labelled = open_data(&root, &open)?;
             if labelled.classes != source.classes {
@@ -103,7 +114,7 @@ pub(super) fn prepare(
         strengths: &options.strengths,
         begin: options.begin.as_deref(),
     };
-    let method = method.build(&setup)?;
+    let mut method = method.build(&setup)?;
     let store = model.store.with(&setup_builder.finish())?;
     let mut plan = options.freezing.plan(&model.outline(), &model.store)?;
     if method.holds_predictor() {
@@ -114,20 +125,23 @@ pub(super) fn prepare(
         initial.require_copied(&plan.frozen(0))?;
     }
     model.freeze(&plan.frozen(usize::MAX), plan.holds_statistics())?;
-    if trains && store.trainable().next().is_none() {
+    if trains && model.store.trainable().next().is_none() {
         return Err(Error::Usage(format!(
             "{}: everything that it could teach is frozen; freeze less, or add --head bottleneck",
             options.methods
         )));
     }
     model.freeze(&plan.frozen(0), plan.holds_statistics())?;
-    let (domains, measured) = sources(&options, &images, &model, &plan, observers)?;
+    // what frozen stages make is computed with the weights that they have, so these come first
+    match &checkpoint {
+        Some(checkpoint) => store.restore(&checkpoint.model)?,
+        None => settle(&mut *method, &model, &plan, &options, &images, observers)?,
+    }
+    let reading = Reading::new(&options, &images, &model, extractor, &plan, observers)?;
+    let (domains, measured) = sources(&reading, &options, &images, observers)?;
     let criterion = CrossEntropy::new(None, options.label_smoothing, device);
     let (select, precision) = (options.select, options.fit.precision);
-    let mut objective = Adapt { model, store, extractor, method, plan, criterion, measured, select, precision };
-    if !resume {
-        settle(&mut objective, &options, &images)?;
-    }
+    let objective = Adapt { model, store, extractor, method, plan, criterion, measured, select, precision };
     Ok(Prepared { objective, domains, initial, options })
 }
 
@@ -169,44 +183,90 @@ fn aligned(model: &Classifier, extractor: Extractor) -> Result<i64> {
     Ok(Network { model, extractor, begun: 0 }.pass(&image, false)?.aligned.size()[1])
 }
 
-/// Batches to train on, and what is measured on: images, or what stages made of them that never change.
+/// How images are read: as they are, or as what stages made of them that never change.
+struct Reading<'a> {
+    model: &'a Classifier,
+    /// So many of the first stages are done once.
+    stages: usize,
+    precision: Precision,
+    loader: LoaderOptions,
+}
+
+impl<'a> Reading<'a> {
+    /// With as many stages done once as freezing, memory and the place where features are made alike allow.
+    fn new(
+        options: &AdaptOptions,
+        images: &DomainImages,
+        model: &'a Classifier,
+        extractor: Extractor,
+        plan: &Plan,
+        observers: &mut Observers,
+    ) -> Result<Self> {
+        let DomainImages { source: Splits { train, val, .. }, target } = images;
+        let measured = val.len() + target.images.len() + target.test.as_ref().map_or(0, |(images, _)| images.len());
+        let trained = if options.augmentation.is_off() { train.len() + target.images.len() } else { 0 };
+        let most = match extractor {
+            Extractor::Stages(stages) => stages,
+            Extractor::Embedding => usize::MAX,
+        };
+        let held = plan.held_stages(&model.outline()).min(most);
+        let stages = cached_stages(model, held, measured + trained, observers)?;
+        let (batch_size, workers, device) = (options.batch_size(), options.machine.workers, model.store.device());
+        let loader = LoaderOptions { batch_size, workers, device, ..LoaderOptions::default() };
+        Ok(Self { model, stages, precision: options.fit.precision, loader })
+    }
+
+    /// Features of the images, if any stage is done once.
+    fn features(&self, set: &Labelled, sampler: Sampler, observers: &mut Observers) -> Result<Option<Source>> {
+        if self.stages == 0 {
+            return Ok(None);
+        }
+        let features = feature_cache(self.model, self.stages, set, self.loader, self.precision, observers)?;
+        Ok(Some(Source::Features(FeatureSource::new(features, set.labels(), sampler, self.loader)?)))
+    }
+
+    /// The images in their order, the same every time.
+    fn in_order(&self, set: &Labelled, observers: &mut Observers) -> Result<Source> {
+        match self.features(set, Sampler::Sequential, observers)? {
+            Some(features) => Ok(features),
+            None => Ok(Source::Images(self.images_in_order(set)?)),
+        }
+    }
+
+    /// The same, whatever is frozen.
+    fn images_in_order(&self, set: &Labelled) -> Result<ImageSource> {
+        ImageSource::evaluation(set, &self.model.spec.preprocessing, self.loader)
+    }
+}
+
+/// Batches to train on, and what is measured on.
 fn sources(
+    reading: &Reading,
     options: &AdaptOptions,
     images: &DomainImages,
-    model: &Classifier,
-    plan: &Plan,
     observers: &mut Observers,
 ) -> Result<(Domains, Measured)> {
-    let (batch_size, seed, workers) = (options.batch_size(), options.machine.seed, options.machine.workers);
-    let device = model.store.device();
-    let loader = LoaderOptions { batch_size, workers, device, ..LoaderOptions::default() };
+    let (batch_size, seed) = (reading.loader.batch_size, options.machine.seed);
     let DomainImages { source: Splits { train, val, .. }, target } = images;
     let adapted = target.images.of_one_class();
     let scored = target.images.subset(&some(target.images.len(), Some(SCORED), options.images_seed())).of_one_class();
-    let (test, held_out) = target.test.clone().map(|(images, labels)| (images.of_one_class(), labels)).unzip();
-    let repeats = options.augmentation.is_off();
-    let measured = val.len() + scored.len() + test.as_ref().map_or(0, Labelled::len);
-    let all = measured + if repeats { train.len() + adapted.len() } else { 0 };
-    let stages = cached_stages(model, plan.held_stages(&model.outline()), all, observers)?;
-    let mut cached = |set: &Labelled, sampler| -> Result<Source> {
-        let features = feature_cache(model, stages, set, loader, options.fit.precision, observers)?;
-        Ok(Source::Features(FeatureSource::new(features, set.labels(), sampler, loader)?))
+    let test = match &target.test {
+        Some((images, labels)) => Some((reading.in_order(&images.of_one_class(), observers)?, labels.clone())),
+        None => None,
     };
-    let mut to_measure = |set: &Labelled| -> Result<Source> {
-        if stages > 0 {
-            return cached(set, Sampler::Sequential);
-        }
-        Ok(Source::Images(ImageSource::evaluation(set, &model.spec.preprocessing, loader)?))
-    };
-    let (source, scored) = (to_measure(val)?, to_measure(&scored)?);
-    let test = test.map(|test| to_measure(&test)).transpose()?.zip(held_out);
+    let measured =
+        Measured { source: reading.in_order(val, observers)?, target: reading.in_order(&scored, observers)?, test };
     let sampler = Sampler::Shuffled { seed };
     let mut stream = |set: &Labelled, seed: u64| -> Result<Stream> {
-        let source = if stages > 0 && repeats {
-            cached(set, sampler)?
-        } else {
-            let (preprocessing, augmentation) = (&model.spec.preprocessing, &options.augmentation);
-            Source::Images(ImageSource::training(set, preprocessing, augmentation, sampler, seed, loader)?)
+        let repeats = options.augmentation.is_off();
+        let features = if repeats { reading.features(set, sampler, observers)? } else { None };
+        let source = match features {
+            Some(features) => features,
+            None => {
+                let (preprocessing, augmentation) = (&reading.model.spec.preprocessing, &options.augmentation);
+                let loader = reading.loader;
+                Source::Images(ImageSource::training(set, preprocessing, augmentation, sampler, seed, loader)?)
+            }
         };
         Ok(Stream::new(source, sampler, set.labels(), batch_size))
     };
@@ -215,19 +275,24 @@ fn sources(
         target: stream(&adapted, seed ^ 1)?,
         steps: train.len().max(adapted.len()).div_ceil(batch_size),
     };
-    Ok((domains, Measured { source, target: scored, test }))
+    Ok((domains, measured))
 }
 
 /// Lets the method do what it does before the first step.
-fn settle(objective: &mut Adapt, options: &AdaptOptions, images: &DomainImages) -> Result<()> {
-    let Adapt { model, method, .. } = objective;
-    let (model, device, precision) = (&*model, model.store.device(), options.fit.precision);
-    let (batch_size, workers) = (options.batch_size(), options.machine.workers);
-    let loader = LoaderOptions { batch_size, workers, device, ..LoaderOptions::default() };
-    let read = |set: &Labelled| ImageSource::evaluation(set, &model.spec.preprocessing, loader);
-    let stages = model.backbone().stages.len();
+fn settle(
+    method: &mut dyn Adaptation,
+    model: &Classifier,
+    plan: &Plan,
+    options: &AdaptOptions,
+    images: &DomainImages,
+    observers: &mut Observers,
+) -> Result<()> {
+    let reading = Reading::new(options, images, model, Extractor::Embedding, plan, observers)?;
+    let (device, stages) = (model.store.device(), model.backbone().stages.len());
+    let observers = RefCell::new(observers);
     let embedded = |set: &Labelled| -> Result<(Tensor, Tensor)> {
-        let outputs = inference::over(&mut read(set)?, device, precision, &mut |_| Ok(()), |input| {
+        let mut source = reading.in_order(set, &mut observers.borrow_mut())?;
+        let outputs = inference::over(&mut source, device, reading.precision, &mut |_| Ok(()), |input| {
             model.head().embed(&inference::features(model, input, stages)?, false)
         })?;
         Ok((outputs.values, outputs.labels.f_to_device(device)?))
@@ -240,7 +305,7 @@ fn settle(objective: &mut Adapt, options: &AdaptOptions, images: &DomainImages) 
             // shuffled, for batches of a single class would each have statistics of their own
             let order = Sampler::Shuffled { seed: options.machine.seed }.order(0, &target.labels());
             let _no_grad = tch::no_grad_guard();
-            for (number, batch) in read(&target)?.visit(order, 0, 0).enumerate() {
+            for (number, batch) in reading.images_in_order(&target)?.visit(order, 0, 0).enumerate() {
                 model.store.average_statistics(number as u64 + 1);
                 let _logits = inference::logits(model, &batch?.input, false)?;
             }
