@@ -17,7 +17,7 @@ use crate::report::{Align, Table, format};
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
-    after_help = "Methods: source-only, ada-bn, sa, coral, deep-coral, dan, jan, dann, cdan, adda, mcd, mcc, self-training, vada, dirt-t, oracle, \
+    after_help = "Methods: source-only, ada-bn, sa, coral, deep-coral, dan, jan, dann, cdan, adda, mcd, mcc, self-training, mean-teacher, vada, dirt-t, oracle, \
     or all. No method sees a label of the target, and neither does what chooses the epoch; scores that need them are headed oracle. \
     Started again, it goes on where it was stopped.\n\n\
     Examples:\n  regraft adapt --source photos --target sketches --head bottleneck\n  \

@@ -10,7 +10,7 @@ use super::formats::{StateDict, load_into};
 use super::layers::Layer;
 use super::progressive::{self, BESIDE, LATERALS};
 use super::selector::lies_under;
-use super::torchscript::Cut;
+use super::torchscript::{self, Cut};
 use super::{Backbone, Builder, Head, HeadKind, Outline, SourceModel, Store, architecture, cache, names, registry};
 use crate::data::Preprocessing;
 use crate::{Error, Result};
@@ -111,6 +111,21 @@ impl Classifier {
         let builder = Builder::new(device);
         let backbone = architecture::build(&spec.architecture, &builder.root())?;
         Self::on(backbone, builder, spec, seed, true)
+    }
+
+    /// Another one, exactly as this is now; what either learns from here on, the other does not.
+    ///
+    /// # Errors
+    /// A module from elsewhere, which only its file can build.
+    pub fn twin(&self) -> Result<Self> {
+        if self.spec.architecture == torchscript::ARCHITECTURE {
+            let reason =
+                "needs a second network like the first, which a TorchScript file gives only once; take a source model";
+            return Err(Error::Usage(reason.into()));
+        }
+        let twin = Self::new(self.spec.clone(), self.store.device(), 0)?;
+        twin.store.restore(&self.store.snapshot()?)?;
+        Ok(twin)
     }
 
     /// A module from elsewhere with a new head, whose initial values are drawn from `seed`.

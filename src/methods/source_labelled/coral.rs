@@ -6,7 +6,10 @@
 //! S* = S C_S^(−1/2) C_T^(1/2)
 //!
 //! A linear classifier is learned on S* ([`LogisticRegression`]) and used on T; with the target's standardisation folded into it, it
-//! is a linear head on the network that the source has taught. The paper's classifier is a support vector machine.
+//! is a linear head on the network that the source has taught. On features that others computed (`on_features.rs`) the classifier is
+//! a support vector machine, as in the paper. What its authors published compares rows by s A tᵀ, with A the colouring, and rows of the
+//! source with each other in the same way; [`compared`] does it with the symmetric part of A between rows of the source, where theirs
+//! has A itself, which is no kernel.
 
 use tch::{Kind, Tensor};
 
@@ -28,11 +31,8 @@ impl Coral {
     }
 }
 
-/// The source's rows with the target's covariance.
-///
-/// # Shapes
-/// `source: [N, D]`, `target: [M, D]`, f64, standardised → `[N, D]`
-pub(super) fn recoloured(source: &Tensor, target: &Tensor) -> Result<Tensor> {
+/// What gives the source's rows the target's covariance: A, `[D, D]`.
+fn colouring(source: &Tensor, target: &Tensor) -> Result<Tensor> {
     let power = |x: &Tensor, exponent: f64| -> Result<Tensor> {
         let (rows, columns) = x.size2()?;
         let centred = x.f_sub(&x.f_mean_dim(0, true, Kind::Double)?)?;
@@ -41,7 +41,32 @@ pub(super) fn recoloured(source: &Tensor, target: &Tensor) -> Result<Tensor> {
         let (values, vectors) = covariance.f_linalg_eigh("L")?;
         Ok(vectors.f_mul(&values.f_pow_tensor_scalar(exponent)?)?.f_matmul(&vectors.f_tr()?)?)
     };
-    Ok(source.f_matmul(&power(source, -0.5)?)?.f_matmul(&power(target, 0.5)?)?)
+    Ok(power(source, -0.5)?.f_matmul(&power(target, 0.5)?)?)
+}
+
+/// The source's rows with the target's covariance.
+///
+/// # Shapes
+/// `source: [N, D]`, `target: [M, D]`, f64, standardised → `[N, D]`
+pub(super) fn recoloured(source: &Tensor, target: &Tensor) -> Result<Tensor> {
+    Ok(source.f_matmul(&colouring(source, target)?)?)
+}
+
+/// Rows of both domains whose products are the similarities that the authors' machines learn from: s A tᵀ between the domains, and
+/// within the source the same with the symmetric part of A.
+///
+/// # Shapes
+/// `source: [N, D]`, `target: [M, D]`, f64, standardised → `[N, D]`, `[M, D]`
+pub(super) fn compared(source: &Tensor, target: &Tensor) -> Result<(Tensor, Tensor)> {
+    let similarity = colouring(source, target)?;
+    let symmetric = similarity.f_add(&similarity.f_tr()?)?.f_mul_scalar(0.5)?;
+    let (values, vectors) = symmetric.f_linalg_eigh("L")?;
+    // a direction in which they would be less similar than nothing does not count
+    let values = values.f_clamp_min(1e-9)?;
+    let power = |exponent: f64| -> Result<Tensor> {
+        Ok(vectors.f_mul(&values.f_pow_tensor_scalar(exponent)?)?.f_matmul(&vectors.f_tr()?)?)
+    };
+    Ok((source.f_matmul(&power(0.5)?)?, target.f_matmul(&similarity.f_tr()?)?.f_matmul(&power(-0.5)?)?))
 }
 
 impl Adaptation for Coral {
@@ -75,6 +100,21 @@ mod tests {
         let wanted = covariance(&target);
         let error = f64::try_from((&found - &wanted).abs().max() / wanted.abs().max())?;
         assert!(error < 0.01, "{error}");
+        Ok(())
+    }
+
+    #[test]
+    fn products_of_rows_are_the_similarities() -> Result<()> {
+        let numbers = |rows: i64, speed: f64| {
+            (Tensor::arange(rows * 3, (Kind::Double, Device::Cpu)) * speed).sin().reshape([rows, 3])
+        };
+        let (source, target) = (numbers(40, 1.3), numbers(50, 1.7) * 2.0);
+        let similarity = colouring(&source, &target)?;
+        let (own, other) = compared(&source, &target)?;
+        let far = |a: Tensor, b: Tensor| f64::try_from((a - b).abs().max()).unwrap();
+        assert!(far(own.matmul(&other.tr()), source.matmul(&similarity).matmul(&target.tr())) < 1e-9);
+        let symmetric = (&similarity + similarity.tr()) * 0.5;
+        assert!(far(own.matmul(&own.tr()), source.matmul(&symmetric).matmul(&source.tr())) < 1e-9);
         Ok(())
     }
 }

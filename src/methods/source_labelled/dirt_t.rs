@@ -10,42 +10,20 @@
 
 use tch::Kind;
 
-use super::adapt::{Adaptation, Network, Sees, Setup, Step, Strengths, Terms};
+use super::adapt::{Adaptation, Sees, Setup, Step, Strengths, Teacher, Terms};
 use crate::Result;
 use crate::loss::{divergence, entropy, virtual_adversarial};
-use crate::models::{Classifier, Role};
 
 /// The teacher.
 pub(super) struct DirtT {
-    teacher: Classifier,
+    teacher: Teacher,
     strengths: Strengths,
 }
 
 impl DirtT {
     pub(super) fn new(setup: &Setup) -> Result<Self> {
-        let teacher = setup.begin()?;
-        // kept in the checkpoint as what is not learned
-        for (name, entry) in teacher.store.entries() {
-            let _same = entry.tensor.set_requires_grad(false);
-            setup.builder.adopt(&format!("adapt.teacher.{name}"), entry.tensor.shallow_clone(), Role::Buffer)?;
-        }
-        Ok(Self { teacher, strengths: setup.strengths.clone() })
-    }
-
-    /// Moves the teacher towards the network.
-    fn follow(&self, network: &Classifier) -> Result<()> {
-        let decay = self.strengths.teacher;
-        tch::no_grad(|| {
-            for ((_, teacher), (_, own)) in self.teacher.store.entries().zip(network.store.entries()) {
-                let mut teacher = teacher.tensor.shallow_clone();
-                if teacher.kind() == Kind::Float {
-                    let _same = teacher.f_lerp_(&own.tensor, 1.0 - decay)?;
-                } else {
-                    teacher.f_copy_(&own.tensor)?;
-                }
-            }
-            Ok(())
-        })
+        let strengths = setup.strengths.clone();
+        Ok(Self { teacher: Teacher::new(setup, setup.begin()?, strengths.teacher(0.998))?, strengths })
     }
 }
 
@@ -56,10 +34,9 @@ impl Adaptation for DirtT {
 
     fn terms(&mut self, step: &Step) -> Result<Terms> {
         let target = step.target()?;
-        self.follow(step.network.model)?;
+        self.teacher.follow(step.network.model)?;
         let Strengths { certain, radius, .. } = self.strengths;
-        let teacher = Network { model: &self.teacher, ..step.network };
-        let taught = tch::no_grad(|| teacher.logits(&target.input, false))?;
+        let taught = self.teacher.logits(&step.network, &target.input)?;
         let smooth = virtual_adversarial(&target.input, &target.logits, radius, |x| step.network.logits(x, true))?;
         let uncertain = entropy(&target.logits)?.f_mean(Kind::Float)?;
         let apart = divergence(&taught, &target.logits)?;

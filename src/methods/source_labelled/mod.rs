@@ -19,6 +19,7 @@ mod goldens;
 mod jan;
 mod mcc;
 mod mcd;
+mod mean_teacher;
 mod self_training;
 mod source_only;
 mod subspace_alignment;

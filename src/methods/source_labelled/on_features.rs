@@ -10,7 +10,8 @@
 //! | `nearest` | the class of the nearest row of the source | Fernando et al. 2013 |
 //!
 //! The target's labels, where the file has them, serve the score headed oracle and nothing else. With `--rows-per-class` N rows of each class
-//! of the source are drawn anew for every seed, as the papers do with 20 or 8.
+//! of the source are drawn anew for every seed, as the papers do with 20 or 8, and teach the classifier; what needs no label is done
+//! with all rows.
 
 use std::path::Path;
 
@@ -102,6 +103,15 @@ pub fn run(
     let held_out = target_set.forget_labels_among(&classes);
     let mut found = vec![];
     for method in methods {
+        let (rows, tested) = match (method, options.classifier) {
+            (Method::Sa, _) => {
+                let (aligned, wanted) = subspace_alignment::aligned(&from, &to, directions)?;
+                (aligned, to.f_matmul(&wanted)?)
+            }
+            (Method::Coral, RowClassifier::Svm) => coral::compared(&from, &to)?,
+            (Method::Coral, RowClassifier::Nearest) => (coral::recoloured(&from, &to)?, to.shallow_clone()),
+            _ => (from.shallow_clone(), to.shallow_clone()),
+        };
         let (mut spread, mut predicted) = (Spread::of([]), vec![]);
         for seed in seeds.clone() {
             let chosen = match options.rows_per_class {
@@ -110,16 +120,8 @@ pub fn run(
             };
             let labels: Vec<usize> = chosen.iter().map(|&row| source_set.labels[row]).collect();
             let index: Vec<i64> = chosen.iter().map(|&row| row as i64).collect();
-            let rows = from.f_index_select(0, &Tensor::from_slice(&index))?;
-            let (rows, tested) = match method {
-                Method::Sa => {
-                    let (aligned, wanted) = subspace_alignment::aligned(&rows, &to, directions)?;
-                    (aligned, to.f_matmul(&wanted)?)
-                }
-                Method::Coral => (coral::recoloured(&rows, &to)?, to.shallow_clone()),
-                _ => (rows, to.shallow_clone()),
-            };
-            let guessed = classify(options.classifier, (&rows, &labels), &tested, classes.len(), seed)?;
+            let chosen = rows.f_index_select(0, &Tensor::from_slice(&index))?;
+            let guessed = classify(options.classifier, (&chosen, &labels), &tested, classes.len(), seed)?;
             spread.add(oracle_accuracy(&held_out, &guessed)?);
             if predicted.is_empty() {
                 predicted = guessed.into_iter().map(|class| classes[class].clone()).collect();

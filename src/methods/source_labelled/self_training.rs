@@ -23,7 +23,7 @@ pub(super) struct SelfTraining {
 impl SelfTraining {
     pub(super) fn new(setup: &Setup) -> Self {
         let strengths = setup.strengths;
-        Self { threshold: strengths.threshold, gamma: strengths.ramp, strength: strengths.trade_off(1.0) }
+        Self { threshold: strengths.threshold(0.9), gamma: strengths.ramp, strength: strengths.trade_off(1.0) }
     }
 }
 

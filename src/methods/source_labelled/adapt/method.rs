@@ -11,7 +11,7 @@ use super::options::Strengths;
 use super::{Extractor, Network};
 use crate::data::PreprocessingOptions;
 use crate::methods::source_labelled::{
-    ada_bn, adda, cdan, coral, dan, dann, deep_coral, dirt_t, jan, mcc, mcd, self_training, source_only,
+    ada_bn, adda, cdan, coral, dan, dann, deep_coral, dirt_t, jan, mcc, mcd, mean_teacher, self_training, source_only,
     subspace_alignment, vada,
 };
 use crate::models::{Builder, Classifier};
@@ -47,6 +47,8 @@ pub enum Method {
     Mcc,
     /// Its own confident predictions as labels (Lee 2013)
     SelfTraining,
+    /// Predictions that other views of an image do not change (French et al. 2018)
+    MeanTeacher,
     /// Domain-adversarial training with smooth, certain predictions (Shu et al. 2018)
     Vada,
     /// What follows it: the same network refined on the target alone (Shu et al. 2018)
@@ -92,8 +94,11 @@ pub struct Step<'a> {
     pub source: Option<&'a Side>,
     /// The target's batch; absent where the method asked for the source alone.
     pub target: Option<&'a Side>,
-    /// The source's images, or what frozen stages made of them, whether they were asked for or not.
+    /// The source's images, or what frozen stages made of them, whether they were asked for or not; not as
+    /// [`Adaptation::view`] shows them.
     pub source_input: &'a Tensor,
+    /// The same of the target.
+    pub target_input: &'a Tensor,
     /// The source's labels: `[N] i64`.
     pub labels: &'a Tensor,
     /// How much of the training lies behind: p in 0..1.
@@ -189,6 +194,14 @@ pub trait Adaptation {
         Ok(())
     }
 
+    /// What the network sees in a step in place of either domain's images, if not these.
+    ///
+    /// # Errors
+    /// Images of which the method can make nothing else.
+    fn view(&self, _input: &Tensor) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
     /// What a step adds to the source's cross-entropy, or stands in its place where the source is not seen.
     ///
     /// # Errors
@@ -242,6 +255,7 @@ impl Method {
             Self::Mcd => Box::new(mcd::Mcd::new(setup)?),
             Self::Mcc => Box::new(mcc::Mcc::new(setup)),
             Self::SelfTraining => Box::new(self_training::SelfTraining::new(setup)),
+            Self::MeanTeacher => Box::new(mean_teacher::MeanTeacher::new(setup)?),
             Self::Vada => Box::new(vada::Vada::new(setup)?),
             Self::DirtT => Box::new(dirt_t::DirtT::new(setup)?),
         })

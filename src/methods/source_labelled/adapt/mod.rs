@@ -18,6 +18,7 @@
 //! | `mcd` | two classifiers that disagree and features on which they cannot | `mcd.rs` |
 //! | `mcc` | little confusion between classes | `mcc.rs` |
 //! | `self-training` | confident predictions as labels | `self_training.rs` |
+//! | `mean-teacher` | predictions that other views of an image do not change | `mean_teacher.rs` |
 //! | `vada`, `dirt-t` | smooth and certain predictions, then without the source | `vada.rs`, `dirt_t.rs` |
 //! | `oracle` | the target's labels: the upper bound, marked wherever it shows | `source_only.rs` |
 //!
@@ -42,8 +43,10 @@ mod outcome;
 mod prepare;
 mod report;
 mod standardised;
+mod teacher;
 #[cfg(test)]
 mod tests;
+mod views;
 
 use std::sync::atomic::AtomicBool;
 
@@ -57,6 +60,8 @@ pub use options::{AdaptOptions, Strengths};
 pub use outcome::Outcome;
 pub use report::{plot, table};
 pub use standardised::Standardised;
+pub use teacher::Teacher;
+pub use views::{Change, view};
 
 use crate::Result;
 use crate::methods::cells::Cells;

@@ -126,12 +126,15 @@ impl Objective for Adapt {
         let (begun, source) = inference::begin(&self.model, &batch.source.input)?;
         let (_, target) = inference::begin(&self.model, &batch.target)?;
         let network = Network { model: &self.model, extractor: self.extractor, begun };
-        let (from_source, from_target) = self.sides(network, &source, &target)?;
+        let seen = (self.method.view(&source)?, self.method.view(&target)?);
+        let (from_source, from_target) =
+            self.sides(network, seen.0.as_ref().unwrap_or(&source), seen.1.as_ref().unwrap_or(&target))?;
         let step = Step {
             network,
             source: from_source.as_ref(),
             target: from_target.as_ref(),
             source_input: &source,
+            target_input: &target,
             labels: &labels,
             progress: progress.fraction().min(1.0),
         };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::{Method, Methods};
+use super::{Change, Method, Methods};
 use crate::data::Augmentation;
 use crate::eval::Selection;
 use crate::methods::both_labelled::finetune::{FinetuneOptions, Keep};
@@ -30,9 +30,9 @@ pub struct Strengths {
     /// mcc: what logits are divided by
     #[arg(long, value_name = "T", default_value_t = 2.5)]
     pub temperature: f64,
-    /// self-training: how sure a prediction must be to serve as a label
-    #[arg(long, value_name = "SHARE", default_value_t = 0.9)]
-    pub threshold: f64,
+    /// self-training, mean-teacher: how sure a prediction must be to count [default: 0.9, 0.968]
+    #[arg(long, value_name = "SHARE")]
+    pub threshold: Option<f64>,
     /// vada, dirt-t: how far virtual adversarial training looks, in normalised pixels of a whole image
     #[arg(long, value_name = "DISTANCE", default_value_t = 7.0)]
     pub radius: f64,
@@ -42,9 +42,12 @@ pub struct Strengths {
     /// vada: what smooth predictions on the source count
     #[arg(long, value_name = "WEIGHT", default_value_t = 0.0)]
     pub smooth_source: f64,
-    /// dirt-t: decay of the average that is its teacher
-    #[arg(long, value_name = "DECAY", default_value_t = 0.998)]
-    pub teacher: f64,
+    /// mean-teacher, dirt-t: decay of the average that is its teacher [default: 0.99, 0.998]
+    #[arg(long, value_name = "DECAY")]
+    pub teacher: Option<f64>,
+    /// mean-teacher: what differs between the views of an image, separated by commas
+    #[arg(long, value_enum, value_name = "CHANGE,…", value_delimiter = ',', default_value = "shape,noise")]
+    pub views: Vec<Change>,
     /// sa: how many principal directions
     #[arg(long, value_name = "COUNT", default_value_t = 80)]
     pub subspace: i64,
@@ -54,6 +57,16 @@ impl Strengths {
     /// As given, or the method's own.
     pub fn trade_off(&self, own: f64) -> f64 {
         self.trade_off.unwrap_or(own)
+    }
+
+    /// As given, or the method's own.
+    pub fn threshold(&self, own: f64) -> f64 {
+        self.threshold.unwrap_or(own)
+    }
+
+    /// As given, or the method's own.
+    pub fn teacher(&self, own: f64) -> f64 {
+        self.teacher.unwrap_or(own)
     }
 
     fn faults(&self, faults: &mut Vec<String>) {
@@ -69,7 +82,9 @@ impl Strengths {
                 faults.push(format!("--{name} {value} must be above 0"));
             }
         }
-        for (name, value) in [("threshold", self.threshold), ("teacher", self.teacher)] {
+        let given = |name: &'static str, value: Option<f64>| value.map(|value| (name, value));
+        for (name, value) in [given("threshold", self.threshold), given("teacher", self.teacher)].into_iter().flatten()
+        {
             if !(0.0..1.0).contains(&value) {
                 faults.push(format!("--{name} {value} must be at least 0 and below 1"));
             }
