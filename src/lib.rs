@@ -11,7 +11,8 @@
 //! hold it to its source), [`methods::both_labelled::layers`] (which layers transfer), [`methods::both_labelled::multitask`]
 //! (several tasks at once), [`methods::both_labelled::progressive`] (one after the other without forgetting) and
 //! [`methods::both_labelled::matrix`] (which task helps which). Where the target is not, [`methods::source_labelled::adapt`] carries
-//! over what the source teaches, by domain-adversarial training and its rivals. What the program does is in [`cli`],
+//! over what the source teaches, by domain-adversarial training and its rivals, and [`methods::source_labelled::zero_shot`] names classes
+//! without any image of them. What the program does is in [`cli`],
 //! and everything that it can do is in the library too:
 //!
 //! ```
@@ -53,7 +54,7 @@
 //! ```
 //!
 //! Below the methods lie [`train`] (the one epoch loop, optimizers, freezing, checkpoints), [`eval`] (metrics),
-//! [`report`] (run directory, plots, tables), [`loss`], [`models`] (backbones as named stages, TorchScript, heads, checkpoint
+//! [`report`] (run directory, plots, tables), [`text`] (word vectors, sentence encoders), [`loss`], [`models`] (backbones as named stages, TorchScript, heads, checkpoint
 //! formats) and [`data`] (image sets, transforms, the loader); and below all of them [`options`] (flags that are also
 //! JSON), [`files`] (written whole or not at all), [`Error`] and [`native`] (the C++ shim, and the only `unsafe` code).
 
@@ -68,6 +69,7 @@ pub mod models;
 pub mod native;
 pub mod options;
 pub mod report;
+pub mod text;
 pub mod train;
 
 pub use error::{Error, Result};

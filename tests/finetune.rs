@@ -31,6 +31,25 @@ fn a_run_learns_and_leaves_what_was_promised() {
     assert_eq!(answers[0]["classes"][0]["class"], "green");
     assert_eq!(answers[0]["classes"].as_array().unwrap().len(), 2);
 
+    // the fitted temperature is in both
+    let images: Vec<String> = ["blue", "green", "red"]
+        .iter()
+        .flat_map(|class| (0..4).map(move |number| format!("data/val/{class}/{number:03}.png")))
+        .collect();
+    let mut words = vec!["predict", "--model", "runs/run", "--device", "cpu", "--json"];
+    words.extend(images.iter().map(String::as_str));
+    let predicted = scene.run(&words);
+    succeed(&predicted);
+    let answers: serde_json::Value = serde_json::from_slice(&predicted.stdout).expect("JSON");
+    let mean = images.iter().zip(answers.as_array().unwrap()).map(|(image, answer)| {
+        let mut guesses = answer["classes"].as_array().unwrap().iter();
+        let right = guesses.find(|guess| image.contains(guess["class"].as_str().unwrap())).unwrap();
+        -right["probability"].as_f64().unwrap().ln() / images.len() as f64
+    });
+    let expected = evaluation["negative_log_likelihood"].as_f64().unwrap();
+    let mean: f64 = mean.sum();
+    assert!((mean - expected).abs() < 1e-4 * expected.max(0.01), "{mean} {expected}");
+
     let inspected = scene.run(&["inspect", "runs/run", "--select", "last:1,head"]);
     succeed(&inspected);
     let text = String::from_utf8_lossy(&inspected.stdout).into_owned();

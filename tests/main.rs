@@ -20,3 +20,4 @@ mod support;
 mod synth;
 mod torchscript;
 mod transfer;
+mod zeroshot;

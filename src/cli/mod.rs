@@ -16,6 +16,7 @@ pub mod multitask;
 pub mod predict;
 pub mod progressive;
 pub mod synth;
+pub mod zeroshot;
 
 mod embedded;
 mod forward;
@@ -54,6 +55,8 @@ pub enum Command {
     Matrix(Box<matrix::MatrixArgs>),
     /// Carry over what labelled images teach to unlabelled ones that look different
     Adapt(Box<adapt::AdaptArgs>),
+    /// Name what was never seen, by what is said of it
+    Zeroshot(Box<zeroshot::ZeroshotArgs>),
     /// Measure a trained model on labelled images
     Evaluate(evaluate::EvaluateArgs),
     /// Name what is in images
@@ -96,6 +99,7 @@ pub fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         Command::Progressive(args) => progressive::run(*args, typed("progressive")),
         Command::Matrix(args) => matrix::run(&args, typed("matrix")),
         Command::Adapt(args) => adapt::run(&args, typed("adapt")),
+        Command::Zeroshot(args) => zeroshot::run(&args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Export(args) => export::run(args),

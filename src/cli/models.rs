@@ -12,6 +12,7 @@ use crate::models::cache::Cache;
 use crate::models::registry::{self, SourceModel};
 use crate::models::{Builder, architecture, architectures};
 use crate::report::{Align, Table, format};
+use crate::text::published;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -40,7 +41,7 @@ enum Command {
     },
     /// Fetch weights into the cache ($REGRAFT_CACHE, or ~/.cache/regraft/weights)
     Fetch {
-        /// Names from the list, or all
+        /// Names from the list, or all of it; glove or minilm for word vectors and a sentence encoder
         #[arg(required = true)]
         names: Vec<String>,
     },
@@ -104,7 +105,8 @@ fn list(json: bool) -> anyhow::Result<()> {
     let unlearned =
         architectures().filter(|name| architecture::unlearned(name).is_some()).collect::<Vec<_>>().join(", ");
     print(&format!(
-        "{table}\n\nwithout weights, for --from-scratch: {unlearned}\nweights cache: {}\n",
+        "{table}\n\nwithout weights, for --from-scratch: {unlearned}\nword vectors and sentence encoders, for zeroshot: {}\nweights cache: {}\n",
+        published::models().iter().map(|model| model.name.as_str()).collect::<Vec<_>>().join(", "),
         cache.folder().display()
     ))
 }
@@ -167,7 +169,11 @@ fn stage_sizes(model: &SourceModel) -> Result<Vec<StageSize>> {
 
 fn fetch(names: &[String]) -> anyhow::Result<()> {
     let with_weights = || registry::models().iter().filter(|model| model.origin.is_some()).collect();
-    let models: Vec<_> = if names.iter().any(|name| name == "all") {
+    let (texts, names): (Vec<&String>, Vec<&String>) = names.iter().partition(|name| published::find(name).is_some());
+    for name in texts {
+        print(&format!("{name}: {}\n", output::fetch_text(name, false)?.display()))?;
+    }
+    let models: Vec<_> = if names.iter().any(|name| *name == "all") {
         with_weights()
     } else {
         names.iter().map(|name| registry::find(name)).collect::<Result<_>>()?

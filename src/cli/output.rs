@@ -7,13 +7,14 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::Result;
 use crate::eval::Spread;
 use crate::methods::both_labelled::finetune::Outcome;
 use crate::methods::options::ModelOptions;
 use crate::models::{cache, registry};
 use crate::report::{Align, RunDir, Table, evaluation_table, format};
+use crate::text::{TextSource, published};
 use crate::train::RateCurve;
+use crate::{Error, Result};
 
 /// Writes to standard output; an error, as when its reader has gone, ends the command instead of the program.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
@@ -122,12 +123,31 @@ fn announce(name: &str, quiet: bool) -> Result<()> {
     Ok(())
 }
 
+/// What describes classes: the user's file or folder, or what is published under that name, which is fetched where it is not here.
+pub(super) fn text_source(name: &str, quiet: bool) -> Result<TextSource> {
+    match published::find(name).filter(|_| !Path::new(name).exists()) {
+        Some(model) => Ok(TextSource::published(model, fetch_text(name, quiet)?)),
+        None => TextSource::find(name),
+    }
+}
+
+/// Fetches published word vectors or an encoder under a bar.
+pub(super) fn fetch_text(name: &str, quiet: bool) -> Result<PathBuf> {
+    let model =
+        published::find(name).ok_or_else(|| Error::Usage(format!("{name}: nothing of that name is published")))?;
+    fetched(quiet, |progress| model.fetch(progress))
+}
+
 /// Fetches weights under a bar.
 pub(super) fn fetch(name: &str, quiet: bool) -> Result<PathBuf> {
+    fetched(quiet, |progress| cache::fetch(name, progress))
+}
+
+fn fetched(quiet: bool, fetch: impl FnOnce(&mut cache::Progress) -> Result<PathBuf>) -> Result<PathBuf> {
     let bar = bar("fetching weights", 0, quiet);
     let style = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}");
     bar.set_style(style.expect("a valid template"));
-    let fetched = cache::fetch(name, &mut |done, total| {
+    let fetched = fetch(&mut |done, total| {
         bar.set_length(total.unwrap_or(done));
         bar.set_position(done);
     });

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 use serde::Serialize;
-use tch::{Kind, Tensor};
+use tch::Kind;
 
-use super::forward::ForwardArgs;
+use super::forward::{ForwardArgs, Images};
 use super::output;
-use crate::data::{EvaluationTransform, PreprocessingOptions, decode, normalise};
+use crate::data::PreprocessingOptions;
 use crate::models::Classifier;
 use crate::{Error, Result};
 
@@ -71,13 +71,10 @@ pub fn run(args: PredictArgs) -> anyhow::Result<ExitCode> {
     let mut answers = vec![];
     let mut failed = false;
     for paths in args.images.chunks(args.forward.batch_size) {
-        let (good, bad): (Vec<_>, Vec<_>) = pixels(paths, &model)?.into_iter().partition(|(_, pixels)| pixels.is_ok());
-        for (_, error) in bad {
-            failed = true;
-            eprintln!("regraft: {}", error.expect_err("partitioned"));
-        }
-        if !good.is_empty() {
-            answers.extend(name(&model, good, &args)?);
+        let (read, all) = Images::read(paths, &model)?;
+        failed |= !all;
+        if !read.is_empty() {
+            answers.extend(name(&model, read, &args)?);
         }
     }
     if args.json {
@@ -97,36 +94,8 @@ fn render(answers: &[Answer]) -> String {
     answers.iter().map(block).collect()
 }
 
-type Pixels<'a> = Vec<(&'a Path, Result<Vec<u8>>)>;
-
-/// Decodes and resizes on all cores; the answers are in the order of `paths`.
-fn pixels<'a>(paths: &'a [PathBuf], model: &Classifier) -> Result<Pixels<'a>> {
-    let transform = EvaluationTransform::new(&model.spec.preprocessing)?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let read = |path: &'a PathBuf| {
-        let mut out = vec![];
-        let made = decode(path).and_then(|image| transform.apply(&image, &mut out));
-        (path.as_path(), made.map(|()| out))
-    };
-    Ok(std::thread::scope(|scope| {
-        let per_core = paths.len().div_ceil(cores).max(1);
-        let threads: Vec<_> =
-            paths.chunks(per_core).map(|part| scope.spawn(|| part.iter().map(read).collect::<Vec<_>>())).collect();
-        threads.into_iter().flat_map(|thread| thread.join().expect("decoding does not panic")).collect()
-    }))
-}
-
-fn name(model: &Classifier, images: Pixels, args: &PredictArgs) -> Result<Vec<Answer>> {
-    let side = i64::from(model.spec.preprocessing.crop);
-    let (paths, bytes): (Vec<_>, Vec<_>) =
-        images.into_iter().map(|(path, pixels)| (path, pixels.expect("good"))).unzip();
-    let batch = Tensor::f_from_slice(&bytes.concat())?.f_view([paths.len() as i64, side, side, 3])?;
-    let _no_grad = tch::no_grad_guard();
-    let logits = {
-        let _autocast = args.forward.precision.autocast(model.store.device())?;
-        model.forward(&normalise(&batch, &model.spec.preprocessing, model.store.device())?, false)?
-    };
-    let logits = logits.f_to_kind(Kind::Float)?.f_div_scalar(model.spec.temperature)?;
+fn name(model: &Classifier, images: Images, args: &PredictArgs) -> Result<Vec<Answer>> {
+    let (paths, logits) = args.forward.logits(model, images)?;
     let top = args.top.min(model.spec.classes.len()) as i64;
     let (probabilities, classes) = logits.f_softmax(-1, Kind::Float)?.f_topk(top, -1, true, true)?;
     let probabilities = Vec::<Vec<f64>>::try_from(probabilities.f_to_kind(Kind::Double)?)?;

@@ -3,6 +3,7 @@
 //! | file | features `[N, D]` | labels `[N]` |
 //! |---|---|---|
 //! | MATLAB version 5, as the SURF features of Office-Caltech (Gong et al., *Geodesic Flow Kernel*, CVPR 2012) | `fts` or `features` | `labels` |
+//! | the same with a column for each image, as `res101.mat` of Xian et al. 2018 | `features`, `[D, N]` | `labels` |
 //! | `.npz` of NumPy, safetensors | `features` | `labels` |
 
 use std::collections::BTreeSet;
@@ -119,7 +120,8 @@ fn of_matlab(path: &Path) -> Result<(Tensor, Vec<usize>)> {
     let whole = labels.to_whole();
     let whole =
         whole.ok_or_else(|| file.wrong("labels", format!("is {}; expected whole numbers", labels.describe())))?;
-    Ok((tensor, whole))
+    let turned = *rows != whole.len() && *columns == whole.len();
+    Ok((if turned { tensor.f_tr()?.f_contiguous()? } else { tensor }, whole))
 }
 
 fn of_tensors(path: &Path) -> Result<(Tensor, Vec<usize>)> {
@@ -250,7 +252,16 @@ mod tests {
             std::fs::write(path, writer.file(&[])).unwrap();
         });
         assert!(none.err().unwrap().to_string().contains("has no variable \"features\""));
-        let few = open("x.mat", |path| std::fs::write(path, matlab(&[1, 2])).unwrap());
-        assert!(few.err().unwrap().to_string().contains("2 labels for 3 rows"));
+        let more = open("x.mat", |path| std::fs::write(path, matlab(&[1, 2, 1, 2])).unwrap());
+        assert!(more.err().unwrap().to_string().contains("4 labels for 3 rows"));
+    }
+
+    #[test]
+    fn a_column_for_each_image_is_turned() {
+        let [upright, turned] =
+            [&[1, 2, 1][..], &[1, 2]].map(|labels| open("x.mat", |path| std::fs::write(path, matlab(labels)).unwrap()));
+        let (upright, turned) = (rows(&upright.unwrap()), rows(&turned.unwrap()));
+        let at = |column: usize| upright.chunks(2).map(|row| row[column]).collect::<Vec<f64>>();
+        assert_eq!(turned, [at(0), at(1)].concat());
     }
 }

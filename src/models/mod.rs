@@ -3,6 +3,7 @@
 mod alexnet;
 pub mod architecture;
 mod backbone;
+pub mod bert;
 mod blocks;
 pub mod cache;
 mod classifier;

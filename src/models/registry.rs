@@ -52,6 +52,15 @@ pub enum Origin {
         /// The file's path in the package.
         file: String,
     },
+    /// Inside a package of Node's package index.
+    Npm {
+        /// The package's name.
+        package: String,
+        /// Its version.
+        version: String,
+        /// The file's path in the package.
+        file: String,
+    },
     /// At the publisher's address.
     Url {
         /// The address.
@@ -63,7 +72,7 @@ impl Origin {
     /// The name of the weights file itself.
     pub fn file_name(&self) -> &str {
         let path = match self {
-            Self::Pypi { file, .. } => file,
+            Self::Pypi { file, .. } | Self::Npm { file, .. } => file,
             Self::Url { url } => url,
         };
         path.rsplit('/').next().unwrap_or(path)
@@ -74,6 +83,7 @@ impl std::fmt::Display for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Pypi { package, version, .. } => write!(f, "Python package {package} {version}"),
+            Self::Npm { package, version, .. } => write!(f, "npm package {package} {version}"),
             Self::Url { url } => f.write_str(url),
         }
     }

@@ -7,7 +7,7 @@ use tch::{Kind, Tensor};
 use super::batches::DomainsBatch;
 use super::{Adaptation, Extractor, Network, Sees, Side, Step};
 use crate::data::HeldOut;
-use crate::eval::{Evaluation, Metric, Selection, Unit, Unsupervised, oracle_accuracy};
+use crate::eval::{Evaluation, Metric, Predictions, Selection, Unit, Unsupervised, oracle_accuracy};
 use crate::loss::CrossEntropy;
 use crate::models::{Classifier, Store};
 use crate::train::{Assessment, Objective, Parts, Plan, Precision, Progress, Source, inference};
@@ -54,10 +54,14 @@ impl Adapt {
         self.model.freeze(&frozen, self.plan.holds_statistics())
     }
 
-    /// Everything that is measured on the source's validation images.
-    pub(super) fn on_source(&mut self) -> Result<Evaluation> {
-        let predictions = logits(&self.model, &mut self.measured.source, self.precision)?.predictions()?;
-        Evaluation::of(&predictions, &self.model.spec.classes)
+    /// The predictions on the source's validation images.
+    pub(super) fn on_source(&mut self) -> Result<Predictions> {
+        logits(&self.model, &mut self.measured.source, self.precision)?.predictions()
+    }
+
+    /// The predictions on some of the target's images, of which nobody knows whether they are right.
+    pub(super) fn on_target(&mut self) -> Result<Predictions> {
+        logits(&self.model, &mut self.measured.target, self.precision)?.predictions()
     }
 
     /// The predictions on the target's test, and how many of them are right, where labels are held out.
@@ -167,7 +171,7 @@ impl Objective for Adapt {
     /// On the source what fine-tuning measures, on the target what asks no label, and what the oracle says of its test. The score is
     /// of the first two.
     fn assess(&mut self) -> Result<Assessment> {
-        let evaluation = self.on_source()?;
+        let evaluation = Evaluation::of(&self.on_source()?, &self.model.spec.classes)?;
         let target = logits(&self.model, &mut self.measured.target, self.precision)?;
         let unsupervised = Unsupervised::of(&target.values)?;
         let mut metrics = evaluation.metrics();

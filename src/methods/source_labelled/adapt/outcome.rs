@@ -2,14 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Method;
 use super::features::DomainFeatures;
 use super::objective::ORACLE;
 use super::prepare::Prepared;
-use crate::eval::{Evaluation, Metric, Unit, missing_classes};
+use crate::eval::{Evaluation, Metric, Unit, missing_classes, unsure_share};
 use crate::methods::both_labelled::finetune::Keep;
 use crate::models::formats::StateDict;
 use crate::report::plot::{Chart, Range, Series, curves, save_png};
-use crate::report::{RunDir, RunResult};
+use crate::report::{RunDir, RunResult, format};
 use crate::train::observe::{EpochRecord, Observers, epochs_of};
 use crate::train::{Fitted, Objective};
 use crate::{Result, files};
@@ -32,6 +33,8 @@ struct Before {
     a_distance: Option<f64>,
 }
 
+/// From this share of unsure images on a user hears of it.
+const MANY: f64 = 0.25;
 /// The file of what is known before the first step.
 const BEFORE: &str = "before.json";
 
@@ -53,7 +56,16 @@ pub(super) fn finish(
     if options.keep == Keep::Best {
         objective.store.restore(&StateDict::read_safetensors(run.best_model())?)?;
     }
-    let source = objective.on_source()?;
+    let on_source = objective.on_source()?;
+    let source = Evaluation::of(&on_source, &objective.model.spec.classes)?;
+    let unsure = unsure_share(&on_source, &objective.on_target()?);
+    if unsure > MANY && !options.methods.list().contains(&Method::Oracle) {
+        observers.message(&format!(
+            "{} of the target's images are named less surely than nearly all of the source's: they may be of classes that the source does \
+             not have, which no method here leaves out, or still look too different",
+            format::percent(unsure)
+        ))?;
+    }
     let oracle = objective.oracle()?;
     let before: Before = files::read_json(run.path().join(BEFORE))?;
     let features = DomainFeatures::of(objective)?;
@@ -76,6 +88,7 @@ pub(super) fn finish(
         .into_iter()
         .map(|metric| Metric { name: format!("source/{}", metric.name), ..metric })
         .collect();
+    metrics.push(Metric::lower("target/unsure", unsure, Unit::Fraction));
     for (name, distance) in [("a_distance_before", before.a_distance), ("a_distance", a_distance)] {
         metrics.extend(distance.map(|distance| Metric::lower(name, distance, Unit::Plain)));
     }

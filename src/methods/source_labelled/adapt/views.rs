@@ -63,3 +63,36 @@ pub fn view(x: &Tensor, changes: &[Change]) -> Result<Tensor> {
     }
     Ok(x)
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+
+    #[test]
+    fn every_change_is_what_it_says() -> Result<()> {
+        tch::manual_seed(3);
+        let x = Tensor::rand([64, 3, 8, 8], (Kind::Float, Device::Cpu));
+        let far = |a: &Tensor, b: &Tensor| f64::try_from((a - b).abs().max()).unwrap();
+        for change in [Change::Shape, Change::Noise, Change::Tone, Change::Invert] {
+            let other = view(&x, &[change])?;
+            assert!(other.size() == x.size() && far(&other, &x) > 0.0, "{change:?}");
+            assert!(far(&other, &view(&x, &[change])?) > 0.0, "{change:?} is drawn anew");
+        }
+        let noise = view(&x, &[Change::Noise])? - &x;
+        assert!((f64::try_from(noise.std(true))? - 0.2).abs() < 0.01);
+        // half of the images mirrored, the others as they were
+        let sign = view(&x, &[Change::Invert])? / &x;
+        let signs = Vec::<f64>::try_from(&sign.mean_dim([1i64, 2, 3].as_slice(), false, Kind::Double))?;
+        assert!(signs.iter().all(|sign| (sign.abs() - 1.0).abs() < 1e-6));
+        let mirrored = signs.iter().filter(|sign| **sign < 0.0).count();
+        assert!((16..48).contains(&mirrored), "{mirrored}");
+        // a moved image of one colour is the same image
+        let flat = Tensor::full([4, 3, 8, 8], 0.7, (Kind::Float, Device::Cpu));
+        assert!(far(&view(&flat, &[Change::Shape])?, &flat) < 1e-6);
+        assert_eq!(far(&view(&x, &[])?, &x), 0.0);
+        assert!(view(&Tensor::rand([4, 16], (Kind::Float, Device::Cpu)), &[]).is_err());
+        Ok(())
+    }
+}

@@ -1,0 +1,157 @@
+//! Zero-shot: classes without an image are named by what is said of them.
+
+use serde_json::Value;
+
+use super::support::{Scene, json, stderr, succeed};
+
+/// What colours are like; of `sky` nothing is known.
+const WORDS: &str =
+    "blue 0 0 1\ngreen 0 1 0\nred 1 0 0\ncrimson 0.9 0.2 0\nsea 0 0.5 0.8\nleaf 0.2 0.9 0.1\nwarm 1 0.1 0\n";
+
+/// A scene with a model that knows the three colours, and the words.
+fn scene() -> Scene {
+    let scene = Scene::new(10);
+    succeed(&scene.finetune("run", &["--epochs", "12", "--lr", "0.001", "--no-augment"]));
+    std::fs::write(scene.path("words.txt"), WORDS).expect("a file");
+    scene
+}
+
+const COMMON: [&str; 4] = ["--model", "runs/run", "--descriptions", "words.txt"];
+
+#[test]
+fn images_are_named_by_classes_that_the_model_never_saw() {
+    let scene = scene();
+    let predict = |classes: &str, more: &[&str]| {
+        let words = ["zeroshot", "predict", "--classes", classes];
+        let images = ["data/val/red/000.png", "data/val/blue/001.png"];
+        scene.run(&[&words[..], &COMMON, more, &images].concat())
+    };
+    let output = predict("leaf,sea,crimson", &["--json"]);
+    succeed(&output);
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    for (number, (best, mixed)) in [("crimson", "red"), ("sea", "blue")].into_iter().enumerate() {
+        assert_eq!(found[number]["classes"][0]["class"], best, "{found}");
+        assert_eq!(found[number]["mixture"][0]["class"], mixed);
+        assert_eq!(found[number]["classes"].as_array().map(Vec::len), Some(3));
+        let shares: f64 =
+            found[number]["mixture"].as_array().expect("a list").iter().filter_map(|part| part["share"].as_f64()).sum();
+        assert!((shares - 1.0).abs() < 1e-5);
+    }
+    // phrases, a word that is not known, and a class that is no news
+    let output = predict("mine=warm sky|crimson,blue", &["--show", "1"]);
+    succeed(&output);
+    let text = String::from_utf8(output.stdout.clone()).expect("text");
+    assert!(text.contains("mine\n") && text.contains("→ mine"), "{text}");
+    let said = stderr(&output);
+    assert!(said.contains("nothing is known of sky") && said.contains("the model has learned blue"), "{said}");
+    // an image that cannot be read does not keep the others from being named
+    std::fs::write(scene.path("broken.png"), "no image").expect("a file");
+    let output = predict("leaf,sea", &["broken.png"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("broken.png") && String::from_utf8_lossy(&output.stdout).contains("→ sea"));
+}
+
+#[test]
+fn labelled_images_tell_what_it_is_worth() {
+    let scene = scene();
+    // the same images in folders of other classes
+    for (from, to) in [("red", "crimson"), ("green", "leaf"), ("blue", "sea")] {
+        std::fs::create_dir_all(scene.path("unseen")).expect("a folder");
+        std::fs::rename(scene.path(&format!("data/val/{from}")), scene.path(&format!("unseen/{to}"))).expect("renamed");
+    }
+    let words = ["zeroshot", "evaluate", "--data", "unseen", "--json"];
+    let output = scene.run(&[&words[..], &COMMON].concat());
+    succeed(&output);
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((found["images"].as_u64(), found["classes"].as_array().map(Vec::len)), (Some(12), Some(3)));
+    assert!(found["per_class_accuracy"].as_f64().expect("a number") > 0.9, "{found}");
+    // more classes to take images for
+    let words = ["zeroshot", "evaluate", "--data", "unseen", "--classes", "warm,sea=blue"];
+    let output = scene.run(&[&words[..], &COMMON].concat());
+    succeed(&output);
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(text.contains("chance 25.00 %") && text.contains("hit@2"), "{text}");
+}
+
+#[test]
+fn an_encoder_of_sentences_describes_classes_too() {
+    let scene = scene();
+    let encoder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/text");
+    for descriptions in [encoder.to_string(), format!("words.txt,{encoder}")] {
+        let words = ["zeroshot", "predict", "--classes", "zebra,red polar bear", "--model", "runs/run"];
+        let output =
+            scene.run(&[&words[..], &["--descriptions", &descriptions, "--json", "data/val/red/000.png"]].concat());
+        succeed(&output);
+        let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!(found[0]["classes"].as_array().map(Vec::len), Some(2), "{found}");
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_said_in_one_line() {
+    let scene = scene();
+    for (classes, more, expected) in [
+        ("sea,sky", &[][..], "nothing is said of sky"),
+        ("sea,x=sea", &[], "the same is said of sea and x"),
+        ("sea,sea", &[], "names sea twice"),
+        ("sea,leaf", &["--prompt", "a photo"], "--prompt a photo: lacks {}"),
+        ("sea,leaf", &["--top", "0"], "--top must be at least 1"),
+        ("sea,leaf", &["--show", "0"], "--show must be at least 1"),
+    ] {
+        let words = ["zeroshot", "predict", "--classes", classes];
+        let output = scene.run(&[&words[..], &COMMON, more, &["data/val/red/000.png"]].concat());
+        let said = stderr(&output);
+        assert!(!output.status.success() && said.contains(expected), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+    let words = ["zeroshot", "predict", "--classes", "a,b", "--model", "runs/run", "--descriptions", "nowhere"];
+    let said = stderr(&scene.run(&[&words[..], &["data/val/red/000.png"]].concat()));
+    assert!(said.contains("nowhere: no file of word vectors") && said.contains("minilm"), "{said}");
+}
+
+#[test]
+fn methods_that_learn_stand_in_one_table() {
+    let scene = scene();
+    let files = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/zero_shot/");
+    let (features, splits) = (format!("{files}res101.mat"), format!("{files}att_splits.mat"));
+    let output = scene.run(&["zeroshot", "compare", "--features", &features, "--splits", &splits, "--out", "files"]);
+    succeed(&output);
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(text.contains("eszsl") && text.contains("sae") && text.contains("chance 25.00 %"), "{text}");
+    assert!(json(&scene.path("files/zeroshot.json"))[0]["runs"][0]["setting"]["gamma"].is_number());
+
+    // images of eight colours, told apart by how red, green and blue they are
+    let mut table = String::from("class,red,green,blue,no red,no green,no blue\n");
+    for (number, name) in ["black", "navy", "lime", "teal", "brown", "plum", "olive", "white"].into_iter().enumerate() {
+        let bits = [number / 4, number / 2 % 2, number % 2];
+        let [red, green, blue] = bits;
+        table += &format!("{name},{red},{green},{blue},{},{},{}\n", 1 - red, 1 - green, 1 - blue);
+        let folder = scene.path("colours").join(name);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        for image in 0..6u8 {
+            let colour = bits.map(|bit| 40 + 150 * bit as u8 + 3 * image);
+            image::RgbImage::from_pixel(32, 32, image::Rgb(colour))
+                .save(folder.join(format!("{image}.png")))
+                .expect("saved");
+        }
+    }
+    std::fs::write(scene.path("colours.csv"), table).expect("a file");
+    let words = ["zeroshot", "compare", "--data", "colours", "--attributes", "colours.csv", "--model", "runs/run"];
+    let output = scene.run(&[&words[..], &["--unseen-classes", "2", "--seeds", "3", "--json"]].concat());
+    succeed(&output);
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    for one in found.as_array().expect("a list") {
+        assert_eq!(one["t1"]["values"].as_array().map(Vec::len), Some(3));
+        assert!(one["t1"]["mean"].as_f64().expect("a number") > 0.6, "{one}");
+        assert_eq!(one["runs"][1]["unseen_classes"].as_array().map(Vec::len), Some(2));
+    }
+    for (more, expected) in [
+        (&["--unseen", "navy"][..], "7 seen classes and 1 unseen"),
+        (&["--unseen", "navy,pink"], "--unseen pink: none of the classes"),
+        (&[], "no class is unseen"),
+        (&["--unseen", "navy,lime", "--seeds", "0"], "--seeds must be at least 1"),
+    ] {
+        let said = stderr(&scene.run(&[&words[..], more].concat()));
+        assert!(said.contains(expected) && said.lines().count() == 1, "{said}");
+    }
+}
