@@ -88,11 +88,7 @@ impl ConseArgs {
         if !self.prompt.contains("{}") {
             return Err(Error::Usage(format!("--prompt {}: lacks {{}}, where the class's name goes", self.prompt)));
         }
-        if let Some(twice) =
-            wanted.iter().enumerate().find(|(at, name)| wanted[..*at].iter().any(|other| other.class == name.class))
-        {
-            return Err(Error::Usage(format!("--classes names {} twice", twice.1.class)));
-        }
+        once(wanted)?;
         let device = self.forward.device()?;
         output::fetch_if_source(&self.model, quiet)?;
         let sources =
@@ -119,6 +115,12 @@ impl ConseArgs {
             Conse::new(&described.vectors.f_narrow(0, 0, sources)?.f_to_device(device)?, &described.unknown, self.top)?;
         Ok(Ready { model, conse, targets: vectors.f_to_device(device)?, notes })
     }
+}
+
+/// Whether no class is named twice.
+fn once(names: &[ClassName]) -> Result<()> {
+    let twice = (1..names.len()).find(|&at| names[..at].iter().any(|other| other.class == names[at].class));
+    twice.map_or(Ok(()), |at| Err(Error::Usage(format!("--classes names {} twice", names[at].class))))
 }
 
 /// A class by its plain name: no sign in it means anything.

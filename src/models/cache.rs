@@ -172,6 +172,13 @@ impl Cache {
     }
 }
 
+/// Whether a package manager did what it was told; if not, the last that it said.
+fn succeeded(manager: &str, output: &std::process::Output) -> Result<(), String> {
+    let message = String::from_utf8_lossy(&output.stderr);
+    let last = message.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("nothing");
+    if output.status.success() { Ok(()) } else { Err(format!("{manager} says: {}", last.trim())) }
+}
+
 fn cannot_fetch(published: &Published, file: &Path, reason: &str) -> Error {
     let Published { what, origin, instead, .. } = published;
     Error::Model(format!(

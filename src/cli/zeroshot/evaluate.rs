@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use clap::Args;
 use tch::{Kind, Tensor};
 
-use super::{ConseArgs, name_of, output};
+use super::{ConseArgs, name_of, once, output};
+use crate::Result;
 use crate::data::{ImageSet, LoaderOptions, classes_for_evaluation, open_for_evaluation};
 use crate::eval::ZeroShotScores;
 use crate::report::{Align, Table, format};
 use crate::text::ClassName;
 use crate::train::{ImageSource, inference};
-use crate::{Error, Result};
 
 /// Images that are compared at once.
 const PART: i64 = 1024;
@@ -75,14 +75,7 @@ pub(super) fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
 /// All classes that images may be taken for: the folders', and those that are given beside.
 fn names(args: &EvaluateArgs) -> Result<Vec<ClassName>> {
     let folders = classes_for_evaluation(&args.data)?;
-    if let Some((_, twice)) = args
-        .classes
-        .iter()
-        .enumerate()
-        .find(|(at, name)| args.classes[..*at].iter().any(|other| other.class == name.class))
-    {
-        return Err(Error::Usage(format!("--classes names {} twice", twice.class)));
-    }
+    once(&args.classes)?;
     let given = |folder: &String| args.classes.iter().find(|name| name.class == *folder).cloned();
     let of_folders = folders.iter().map(|folder| given(folder).unwrap_or_else(|| name_of(folder)));
     let beside = args.classes.iter().filter(|name| !folders.contains(&name.class)).cloned();

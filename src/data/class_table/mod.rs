@@ -35,6 +35,7 @@ impl ClassTable {
     /// # Errors
     /// A file that cannot be read or is none of the forms; a class or an attribute twice; rows of different lengths.
     pub fn open(path: &Path) -> Result<Self> {
+        std::fs::metadata(path).map_err(Error::io(path, "cannot open the table of classes"))?;
         let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
         let table = match ending.as_deref() {
             _ if path.is_dir() => folders::open(path)?,
@@ -122,13 +123,19 @@ impl ClassTable {
         Ok((Self { values: means.f_where_self(&unknown, &self.values)?, ..self }, count as usize))
     }
 
-    /// Whether every two classes differ, by more than rounding.
+    /// Whether every two classes differ, by more than rounding, and none is 0 throughout.
     ///
     /// # Errors
-    /// Two that do not, which nothing could tell apart.
+    /// Two that do not, which nothing could tell apart; one of zeros, which is like no image.
     pub fn require_distinct(&self) -> Result<()> {
         let rows = Vec::<Vec<f64>>::try_from(&self.values)?;
         for (at, row) in rows.iter().enumerate() {
+            if row.iter().all(|&number| number == 0.0) {
+                let class = &self.classes[at];
+                return Err(Error::Data(format!(
+                    "all that is said of {class} is 0, which is like no image; say what it is"
+                )));
+            }
             let same =
                 |other: &Vec<f64>| other.iter().zip(row).all(|(a, b)| (a - b).abs() <= 1e-9 * a.abs().max(b.abs()));
             if let Some(other) = rows[..at].iter().position(same) {

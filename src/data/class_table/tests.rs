@@ -71,6 +71,9 @@ fn what_is_not_known_is_the_mean_of_what_is() -> Result<()> {
     assert_eq!((rows(&table), count), (vec![vec![4.0], vec![4.0]], 1));
     let same = table.require_distinct().unwrap_err().to_string();
     assert!(same.contains("a and b have the same attributes"), "{same}");
+    write(folder.path(), &[("a.csv", "class,black,big\nbear,1,9\nzebra,0,0\n")]);
+    let zeros = ClassTable::open(&path)?.require_distinct().unwrap_err().to_string();
+    assert!(zeros.contains("all that is said of zebra is 0"), "{zeros}");
     Ok(())
 }
 
@@ -96,5 +99,7 @@ fn tables_that_make_no_sense_are_named_with_the_place() {
         let message = ClassTable::open(&folder.path().join(name)).unwrap_err().to_string();
         assert!(message.contains(expected), "{message}");
     }
+    let nowhere = ClassTable::open(&folder.path().join("nowhere.csv")).unwrap_err().to_string();
+    assert!(nowhere.contains("nowhere.csv: cannot open the table"), "{nowhere}");
     assert!(ClassTable::open(folder.path()).unwrap_err().to_string().contains("predicate-matrix"));
 }

@@ -17,8 +17,7 @@
 //! | views | shape and noise; between digits in black and in colours also tone and inversion | `--views shape,noise` |
 //!
 //! Differences from the paper: w weighs B too; both domains pass in one batch, not each with batch-norm statistics of its own; the teacher
-//! predicts as in evaluation, with nothing dropped; the network is
-//! the result, not its teacher, which `--ema 0.99` makes of it.
+//! predicts as in evaluation, with nothing dropped; the network is the result, not its teacher, which `--ema 0.99` makes of it.
 
 use tch::{Kind, Tensor};
 

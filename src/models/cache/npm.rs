@@ -14,11 +14,7 @@ pub(super) fn download(package: &str, version: &str, folder: &Path) -> Result<Pa
         .arg(format!("{package}@{version}"))
         .output()
         .map_err(|error| format!("cannot run npm ({error}), which is part of Node"))?;
-    if !output.status.success() {
-        let message = String::from_utf8_lossy(&output.stderr);
-        let last = message.lines().rfind(|line| !line.trim().is_empty());
-        return Err(format!("npm says: {}", last.unwrap_or("nothing").trim()));
-    }
+    super::succeeded("npm", &output)?;
     let files = std::fs::read_dir(folder).map_err(|error| error.to_string())?.flatten().map(|entry| entry.path());
     let mut archives = files.filter(|path| path.extension().is_some_and(|extension| extension == "tgz"));
     archives.next().ok_or_else(|| "npm downloaded no archive".to_string())

@@ -46,11 +46,7 @@ pub(super) fn download(package: &str, version: &str, folder: &Path) -> Result<Pa
         .arg(format!("{package}=={version}"))
         .output()
         .map_err(|error| format!("cannot run {}: {error}", python.display()))?;
-    if !output.status.success() {
-        let message = String::from_utf8_lossy(&output.stderr);
-        let last = message.lines().rfind(|line| !line.trim().is_empty());
-        return Err(format!("pip says: {}", last.unwrap_or("nothing").trim()));
-    }
+    super::succeeded("pip", &output)?;
     let files = std::fs::read_dir(folder).map_err(|error| error.to_string())?.flatten().map(|entry| entry.path());
     let mut wheels = files.filter(|path| path.extension().is_some_and(|extension| extension == "whl"));
     wheels.next().ok_or_else(|| "pip downloaded no wheel".to_string())
