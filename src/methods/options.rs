@@ -148,10 +148,15 @@ pub struct MachineOptions {
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     #[serde(default = "yes")]
     pub tf32: bool,
-    /// Takes CUDA kernels that give the same bits every time, and does not try out which are fastest
+    /// Takes CUDA kernels that give the same bits every time
     #[arg(long)]
     #[serde(default)]
     pub deterministic: bool,
+    /// Tries out which of cuDNN's kernels are fastest at the first batch of every shape: on new cards that takes up to a minute
+    /// before the first step ends, which long runs make up for
+    #[arg(long, conflicts_with = "deterministic")]
+    #[serde(default)]
+    pub cudnn_benchmark: bool,
 }
 
 fn yes() -> bool {
@@ -308,8 +313,7 @@ impl MachineOptions {
         native::set_deterministic(self.deterministic)?;
         if device.is_cuda() {
             native::set_tf32(self.tf32)?;
-            // batches have one shape, so the fastest kernels are worth looking for
-            tch::Cuda::cudnn_set_benchmark(!self.deterministic);
+            tch::Cuda::cudnn_set_benchmark(self.cudnn_benchmark);
         }
         Ok(device)
     }
