@@ -1,12 +1,13 @@
-//! MATLAB files of version 5, which `save` writes unless told otherwise: arrays of numbers, texts, and cells of them.
+//! MATLAB files of version 5, which `save` writes unless told otherwise, and of 7.3: arrays of numbers, texts, and cells of them.
 //!
-//! The layout is that of MathWorks, *MAT-File Format*: 128 bytes of text, version and byte order, then an element for each
+//! The layout of 7.3 is HDF5 (`hdf5.rs`); that of version 5 is that of MathWorks, *MAT-File Format*: 128 bytes of text, version and byte order, then an element for each
 //! variable, plain or compressed. [`MatFile::open`] lists the variables, and [`MatFile::get`] reads one. Numbers may be
 //! stored in a narrower type than they have, as MATLAB does with whole ones. A damaged file is an error: what it claims is
 //! held against what is there before memory is asked for. Structs, objects, sparse and complex arrays are not read.
 
 mod array;
 mod element;
+mod hdf5;
 mod input;
 mod matrix;
 
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 use flate2::bufread::ZlibDecoder;
 
 pub use array::{MatArray, Values};
+use hdf5::Hdf5;
 
 use crate::{Error, Result};
 use element::{COMPRESSED, MATRIX, Tag};
@@ -36,8 +38,15 @@ const HEADER: u64 = 128;
 #[derive(Debug, Clone)]
 pub struct MatFile {
     path: PathBuf,
-    big_endian: bool,
-    variables: Vec<Variable>,
+    form: Form,
+}
+
+#[derive(Debug, Clone)]
+enum Form {
+    /// Version 5.
+    Elements { big_endian: bool, variables: Vec<Variable> },
+    /// Version 7.3.
+    Hdf5(Hdf5),
 }
 
 #[derive(Debug, Clone)]
@@ -57,13 +66,23 @@ impl MatFile {
     pub fn open(path: &Path) -> Result<Self> {
         let mut file = File::open(path).map_err(Error::io(path, "cannot open the MATLAB file"))?;
         let length = file.metadata().map_err(Error::io(path, "cannot read the MATLAB file"))?.len();
-        let listed = list(&mut file, length).map_err(|reason| Error::file(path, reason))?;
-        Ok(Self { path: path.to_path_buf(), big_endian: listed.0, variables: listed.1 })
+        let listed = || -> Parse<Form> {
+            if is_hdf5(&mut file)? {
+                return Hdf5::open(path).map(Form::Hdf5);
+            }
+            let (big_endian, variables) = list(&mut file, length)?;
+            Ok(Form::Elements { big_endian, variables })
+        };
+        Ok(Self { path: path.to_path_buf(), form: { listed }().map_err(|reason| Error::file(path, reason))? })
     }
 
     /// The names of the variables, in the order of the file.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.variables.iter().map(|variable| variable.name.as_str())
+        match &self.form {
+            Form::Elements { variables, .. } => variables.iter().map(|variable| variable.name.as_str()).collect(),
+            Form::Hdf5(file) => file.names.iter().map(String::as_str).collect::<Vec<_>>(),
+        }
+        .into_iter()
     }
 
     /// Reads the variable `name`.
@@ -71,23 +90,44 @@ impl MatFile {
     /// # Errors
     /// There is none of that name; it is damaged, or of a kind that is not read.
     pub fn get(&self, name: &str) -> Result<MatArray> {
-        let variable = self.variables.iter().find(|variable| variable.name == name).ok_or_else(|| {
+        if !self.names().any(|own| own == name) {
             let names: Vec<&str> = self.names().collect();
-            Error::file(&self.path, format!("has no variable {name:?}, only {}", names.join(", ")))
-        })?;
-        let mut file = File::open(&self.path).map_err(Error::io(&self.path, "cannot open the MATLAB file"))?;
-        read(&mut file, variable, self.big_endian, |input| {
-            let array = matrix::array(input, 0)?;
-            input.end()?;
-            Ok(array)
-        })
-        .map_err(|reason| Error::file(&self.path, format!("variable {name:?} {reason}")))
+            return Err(Error::file(&self.path, format!("has no variable {name:?}, only {}", names.join(", "))));
+        }
+        let found = match &self.form {
+            Form::Hdf5(file) => file.get(name),
+            Form::Elements { big_endian, variables } => {
+                let mut file = File::open(&self.path).map_err(Error::io(&self.path, "cannot open the MATLAB file"))?;
+                let variable = variables.iter().find(|variable| variable.name == name).expect("it has that name");
+                read(&mut file, variable, *big_endian, |input| {
+                    let array = matrix::array(input, 0)?;
+                    input.end()?;
+                    Ok(array)
+                })
+            }
+        };
+        found.map_err(|reason| self.wrong(name, reason))
     }
 
     /// An error about the variable `name`, for what it holds.
     pub(crate) fn wrong(&self, name: &str, reason: impl std::fmt::Display) -> Error {
         Error::file(&self.path, format!("variable {name:?} {reason}"))
     }
+}
+
+/// Whether it is a file of version 7.3: HDF5, behind 512 bytes in which MATLAB says what it is.
+fn is_hdf5(file: &mut File) -> Parse<bool> {
+    const SIGNATURE: &[u8] = b"\x89HDF\r\n\x1a\n";
+    for at in [0, 512] {
+        let mut begin = Vec::with_capacity(SIGNATURE.len());
+        file.seek(SeekFrom::Start(at)).map_err(unreadable)?;
+        file.take(SIGNATURE.len() as u64).read_to_end(&mut begin).map_err(unreadable)?;
+        if begin == SIGNATURE {
+            return Ok(true);
+        }
+    }
+    file.rewind().map_err(unreadable)?;
+    Ok(false)
 }
 
 /// The byte order of the file and its variables.
@@ -123,9 +163,6 @@ fn byte_order(file: &mut File) -> Parse<bool> {
     let mut header = Vec::with_capacity(HEADER as usize);
     file.take(HEADER).read_to_end(&mut header).map_err(unreadable)?;
     let other = |what: &str| Err(format!("is {what}; save it in MATLAB with save(…, '-v7')"));
-    if header.starts_with(b"MATLAB 7.3") || header.starts_with(b"\x89HDF") {
-        return other("a file of MATLAB 7.3, which is HDF5");
-    }
     match header.get(124..128) {
         Some([0, 1, b'I', b'M']) => Ok(false),
         Some([1, 0, b'M', b'I']) => Ok(true),

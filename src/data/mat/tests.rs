@@ -135,7 +135,8 @@ fn what_is_no_such_file_is_said() {
     let byte = |value| writer.element(2, &[value]);
     let nested = (0..9).fold(byte(1), |inner, _| writer.matrix(1, &[1, 1], "", &inner));
     let cases: Vec<(Vec<u8>, &str)> = vec![
-        (b"MATLAB 7.3 MAT-file".to_vec(), "MATLAB 7.3, which is HDF5; save it in MATLAB with save(…, '-v7')"),
+        (b"MATLAB 7.3 MAT-file".to_vec(), "is no MATLAB file"),
+        ([&b"MATLAB 7.3 MAT-file"[..], &[0; 493], b"\x89HDF\r\n\x1a\n\x00"].concat(), "is damaged"),
         ([&[0, 0, 0, 0, 1, 0, 0, 0], &[0; 200][..]].concat(), "may be of version 4"),
         (b"hello".to_vec(), "is no MATLAB file"),
         (vec![], "is no MATLAB file"),
@@ -211,4 +212,18 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn version_7_3_holds_the_same_as_version_5() {
+    // tests/golden/mat/generate_7_3.py wrote both
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/mat");
+    let (old, new) = (MatFile::open(&folder.join("v5.mat")).unwrap(), MatFile::open(&folder.join("v7.3.mat")).unwrap());
+    let names = |file: &MatFile| file.names().map(str::to_string).collect::<std::collections::BTreeSet<_>>();
+    assert_eq!((names(&old), names(&old).len()), (names(&new), 7));
+    for name in old.names() {
+        assert_eq!(old.get(name).unwrap(), new.get(name).unwrap(), "{name}");
+    }
+    assert_eq!(new.get("text").unwrap().as_text(), Some("grizzly+bear é"));
+    assert!(message(new.get("nothing")).contains("has no variable \"nothing\", only cells"));
 }
