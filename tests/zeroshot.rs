@@ -2,11 +2,10 @@
 
 use serde_json::Value;
 
-use super::support::{Scene, json, stderr, succeed};
+use super::support::{Scene, bytes, json, stderr, succeed};
 
 /// What colours are like; of `sky` nothing is known.
-const WORDS: &str =
-    "blue 0 0 1\ngreen 0 1 0\nred 1 0 0\ncrimson 0.9 0.2 0\nsea 0 0.5 0.8\nleaf 0.2 0.9 0.1\nwarm 1 0.1 0\n";
+const WORDS: &str = "blue 0 0 1\ngreen 0 1 0\nred 1 0 0\ncrimson 0.9 0.2 0\nsea 0 0.5 0.8\nleaf 0.2 0.9 0.1\nwarm 1 0.1 0\nlime 0 1 0.1\nplum 0.8 0 0.9\n";
 
 /// A scene with a model that knows the three colours, and the words.
 fn scene() -> Scene {
@@ -14,6 +13,25 @@ fn scene() -> Scene {
     succeed(&scene.finetune("run", &["--epochs", "12", "--lr", "0.001", "--no-augment"]));
     std::fs::write(scene.path("words.txt"), WORDS).expect("a file");
     scene
+}
+
+/// Images of eight colours, and how red, green and blue these are.
+fn colours(scene: &Scene) {
+    let mut table = String::from("class,red,green,blue,no red,no green,no blue\n");
+    for (number, name) in ["black", "navy", "lime", "teal", "brown", "plum", "olive", "white"].into_iter().enumerate() {
+        let bits = [number / 4, number / 2 % 2, number % 2];
+        let [red, green, blue] = bits;
+        table += &format!("{name},{red},{green},{blue},{},{},{}\n", 1 - red, 1 - green, 1 - blue);
+        let folder = scene.path("colours").join(name);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        for image in 0..6u8 {
+            let colour = bits.map(|bit| 40 + 150 * bit as u8 + 3 * image);
+            image::RgbImage::from_pixel(32, 32, image::Rgb(colour))
+                .save(folder.join(format!("{image}.png")))
+                .expect("saved");
+        }
+    }
+    std::fs::write(scene.path("colours.csv"), table).expect("a file");
 }
 
 const COMMON: [&str; 4] = ["--model", "runs/run", "--descriptions", "words.txt"];
@@ -65,6 +83,15 @@ fn labelled_images_tell_what_it_is_worth() {
     let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!((found["images"].as_u64(), found["classes"].as_array().map(Vec::len)), (Some(12), Some(3)));
     assert!(found["per_class_accuracy"].as_f64().expect("a number") > 0.9, "{found}");
+    // how near wrong answers are
+    std::fs::write(scene.path("tree.csv"), "child,parent\ncrimson,colour\nleaf,cold\nsea,cold\ncold,colour\n")
+        .expect("a file");
+    let words = ["zeroshot", "evaluate", "--data", "unseen", "--hierarchy", "tree.csv", "--json"];
+    let output = scene.run(&[&words[..], &COMMON].concat());
+    succeed(&output);
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(found["hierarchical_precision"]["1"], found["accuracy"], "{found}");
+    assert!(found["hierarchical_precision"]["2"].as_f64().expect("a number") > 0.6, "{found}");
     // more classes to take images for
     let words = ["zeroshot", "evaluate", "--data", "unseen", "--classes", "warm,sea=blue"];
     let output = scene.run(&[&words[..], &COMMON].concat());
@@ -114,32 +141,23 @@ fn methods_that_learn_stand_in_one_table() {
     let scene = scene();
     let files = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/zero_shot/");
     let (features, splits) = (format!("{files}res101.mat"), format!("{files}att_splits.mat"));
-    let output = scene.run(&["zeroshot", "compare", "--features", &features, "--splits", &splits, "--out", "files"]);
+    let words = ["zeroshot", "compare", "--features", &features, "--splits", &splits, "--methods", "eszsl,sae"];
+    let output = scene.run(&[&words[..], &["--out", "files"]].concat());
     succeed(&output);
     let text = String::from_utf8(output.stdout).expect("text");
     assert!(text.contains("eszsl") && text.contains("sae") && text.contains("chance 25.00 %"), "{text}");
     assert!(json(&scene.path("files/zeroshot.json"))[0]["runs"][0]["setting"]["gamma"].is_number());
 
-    // images of eight colours, told apart by how red, green and blue they are
-    let mut table = String::from("class,red,green,blue,no red,no green,no blue\n");
-    for (number, name) in ["black", "navy", "lime", "teal", "brown", "plum", "olive", "white"].into_iter().enumerate() {
-        let bits = [number / 4, number / 2 % 2, number % 2];
-        let [red, green, blue] = bits;
-        table += &format!("{name},{red},{green},{blue},{},{},{}\n", 1 - red, 1 - green, 1 - blue);
-        let folder = scene.path("colours").join(name);
-        std::fs::create_dir_all(&folder).expect("a folder");
-        for image in 0..6u8 {
-            let colour = bits.map(|bit| 40 + 150 * bit as u8 + 3 * image);
-            image::RgbImage::from_pixel(32, 32, image::Rgb(colour))
-                .save(folder.join(format!("{image}.png")))
-                .expect("saved");
-        }
-    }
-    std::fs::write(scene.path("colours.csv"), table).expect("a file");
+    colours(&scene);
     let words = ["zeroshot", "compare", "--data", "colours", "--attributes", "colours.csv", "--model", "runs/run"];
-    let output = scene.run(&[&words[..], &["--unseen-classes", "2", "--seeds", "3", "--json"]].concat());
+    let methods = ["--methods", "dap,devise,eszsl,sae", "--out", "compared"];
+    let output = scene.run(&[&words[..], &methods, &["--unseen-classes", "2", "--seeds", "3", "--json"]].concat());
     succeed(&output);
     let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(found.as_array().map(Vec::len), Some(4));
+    assert!(scene.path("compared/devise/seed-2/result.json").is_file());
+    let said = stderr(&scene.run(&[&words[..], &methods, &["--unseen-classes", "2"]].concat()));
+    assert!(said.contains("compared/zeroshot.json: is there already"), "{said}");
     for one in found.as_array().expect("a list") {
         assert_eq!(one["t1"]["values"].as_array().map(Vec::len), Some(3));
         assert!(one["t1"]["mean"].as_f64().expect("a number") > 0.6, "{one}");
@@ -152,6 +170,106 @@ fn methods_that_learn_stand_in_one_table() {
         (&["--unseen", "navy,lime", "--seeds", "0"], "--seeds must be at least 1"),
     ] {
         let said = stderr(&scene.run(&[&words[..], more].concat()));
+        assert!(said.contains(expected) && said.lines().count() == 1, "{said}");
+    }
+}
+
+#[test]
+fn a_trained_network_names_classes_that_it_never_saw() {
+    let scene = scene();
+    colours(&scene);
+    let words = ["zeroshot", "train", "--data", "colours", "--attributes", "colours.csv", "--quiet"];
+    let unseen = ["--unseen", "lime,plum"];
+    let network = ["--model", "small_cnn", "--from-scratch", "--image-size", "32", "--no-augment", "--batch-size", "8"];
+    let train = |more: &[&str]| scene.run(&[&words[..], &network, &["--lr", "0.003", "--epochs", "60"], more].concat());
+    let output = train(&[&unseen[..], &["--out", "runs/zero"]].concat());
+    succeed(&output);
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(text.contains("among unseen classes") && text.contains("chance 50.00 %"), "{text}");
+    let result = json(&scene.path("runs/zero/result.json"));
+    assert_eq!(result["method"], "zeroshot-devise");
+    assert!(result["metrics"]["unseen/per_class_accuracy"].as_f64().expect("a number") > 0.7, "{result}");
+    for file in ["model.safetensors", "classes.safetensors", "plots/space.png", "metrics.jsonl"] {
+        assert!(scene.path("runs/zero").join(file).is_file(), "{file}");
+    }
+
+    // its classes, some of them, and one of which only the table speaks
+    let predict = |more: &[&str]| {
+        scene.run(
+            &[&["zeroshot", "predict", "--model", "runs/zero", "--json"][..], more, &["colours/lime/0.png"]].concat(),
+        )
+    };
+    let best = |output: &std::process::Output| {
+        succeed(output);
+        let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert!(found[0].get("mixture").is_none());
+        (found[0]["classes"].as_array().map(Vec::len), found[0]["classes"][0]["class"].as_str().map(str::to_string))
+    };
+    assert_eq!(best(&predict(&[])).0, Some(5));
+    let output = predict(&["--classes", "lime,plum,navy"]);
+    assert!(stderr(&output).contains("the model has learned navy"), "{}", stderr(&output));
+    assert_eq!(best(&output), (Some(3), Some("lime".into())));
+    let said = stderr(&predict(&["--classes", "lime,pink"]));
+    assert!(said.contains("pink") && said.lines().count() == 1, "{said}");
+    let output = scene.run(&["zeroshot", "evaluate", "--model", "runs/zero", "--data", "colours", "--json"]);
+    succeed(&output);
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(found["classes"].as_array().map(Vec::len), Some(8));
+
+    let said = stderr(&scene.run(&["predict", "--model", "runs/zero", "colours/lime/0.png"]));
+    assert!(said.contains("runs/zero: is a run of zeroshot train") && said.lines().count() == 1, "{said}");
+    // beside a source model, and what mixes its classes
+    let words_beside =
+        ["zeroshot", "side-by-side", "--trained", "runs/zero", "--classes", "lime,plum", "colours/lime/0.png"];
+    let output = scene.run(&[&words_beside[..], &COMMON, &["--json"]].concat());
+    succeed(&output);
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((&found[0]["trained"][0], &found[0]["conse"][0]), (&"lime".into(), &"lime".into()), "{found}");
+    assert_eq!(
+        (found[0]["softmax"][0].as_str(), found[0]["softmax"].as_array().map(Vec::len)),
+        (Some("green"), Some(3))
+    );
+    let output = scene.run(&[&words_beside[..], &COMMON].concat());
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(text.contains("softmax") && text.contains("ConSE"), "{text}");
+
+    // killed and gone on with, it ends in the same bytes, what classes learned too; frozen stages come from another run
+    let more = [
+        "--method",
+        "joint",
+        "--freeze",
+        "first:2",
+        "--checkpoint-every",
+        "1",
+        "--dropout",
+        "0.2",
+        "--batch-size",
+        "8",
+    ];
+    let more = [&words[..], &unseen, &["--model", "runs/zero", "--no-augment", "--epochs", "8"], &more].concat();
+    succeed(&scene.run(&[&more[..], &["--out", "runs/whole"]].concat()));
+    let mut child = scene.command(&[&more[..], &["--out", "runs/killed"]].concat()).spawn().expect("it starts");
+    while !scene.path("runs/killed/checkpoints/last/state.json").exists() {
+        assert!(child.try_wait().expect("its state").is_none(), "it ended before its first checkpoint");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    child.kill().expect("it can be killed");
+    child.wait().expect("it ends");
+    assert!(!scene.path("runs/killed/result.json").exists(), "killed too late to show anything");
+    succeed(&scene.run(&["zeroshot", "train", "--resume", "runs/killed", "--quiet"]));
+    for file in ["model.safetensors", "classes.safetensors", "checkpoints/last/model.safetensors"] {
+        assert!(bytes(&scene.path("runs/whole").join(file)) == bytes(&scene.path("runs/killed").join(file)), "{file}");
+    }
+    for (more, expected) in [
+        (&["--unseen", "navy"][..], "7 seen classes and 1 unseen; expected 2 of each"),
+        (&["--unseen", "navy,pink"], "--unseen pink: none of the classes"),
+        (&[], "no class is unseen"),
+        (&["--unseen", "navy,lime,navy"], "--unseen names navy twice"),
+        (&["--unseen", "navy,lime", "--method", "eszsl"], "--method eszsl: does not learn an embedding"),
+        (&["--unseen", "navy,lime", "--mixup", "0.2"], "--mixup and --cutmix mix labels"),
+        (&["--unseen", "navy,lime", "--margin", "0"], "--margin 0 must be above 0"),
+    ] {
+        let said = stderr(&train(&[&["--out", "runs/none"], more].concat()));
         assert!(said.contains(expected) && said.lines().count() == 1, "{said}");
     }
 }

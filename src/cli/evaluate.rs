@@ -47,6 +47,7 @@ pub struct EvaluateArgs {
 /// A model or images that cannot be read, or classes that the model does not know.
 pub fn run(args: EvaluateArgs) -> anyhow::Result<ExitCode> {
     let device = args.forward.device()?;
+    super::zeroshot::refuse_trained(&args.model)?;
     let model = Classifier::open(&args.model, device, &args.preprocessing)?;
     let model = (0..args.earlier).try_fold(model, |model, _| model.into_earlier())?;
     let images = open_for_evaluation(&args.data, &model.spec.classes)?;

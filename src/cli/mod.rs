@@ -99,7 +99,7 @@ pub fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         Command::Progressive(args) => progressive::run(*args, typed("progressive")),
         Command::Matrix(args) => matrix::run(&args, typed("matrix")),
         Command::Adapt(args) => adapt::run(&args, typed("adapt")),
-        Command::Zeroshot(args) => zeroshot::run(&args),
+        Command::Zeroshot(args) => zeroshot::run(&args, typed("zeroshot")),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Export(args) => export::run(args),

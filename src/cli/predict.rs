@@ -66,6 +66,7 @@ pub fn run(args: PredictArgs) -> anyhow::Result<ExitCode> {
     }
     let device = args.forward.device()?;
     output::fetch_if_source(&args.model, false)?;
+    super::zeroshot::refuse_trained(&args.model)?;
     let model = Classifier::open(&args.model, device, &args.preprocessing)?;
     let model = (0..args.earlier).try_fold(model, |model, _| model.into_earlier())?;
     let mut answers = vec![];

@@ -1,20 +1,25 @@
 //! `regraft zeroshot`: classes of which nobody has an image, named by what is said of them.
 
 mod compare;
+mod described;
 mod evaluate;
 mod predict;
+mod side_by_side;
+mod train;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
+use clap::{ArgMatches, Args, Subcommand};
 use tch::{Device, Tensor};
 
 use super::forward::ForwardArgs;
 use super::output;
 use crate::data::PreprocessingOptions;
-use crate::methods::source_labelled::zero_shot::conse::Conse;
+use crate::methods::source_labelled::zero_shot::Method;
+use crate::methods::source_labelled::zero_shot::conse::{Conse, Mixtures};
+use crate::methods::source_labelled::zero_shot::train::SavedClasses;
 use crate::models::Classifier;
 use crate::text::{ClassName, Described, describe};
 use crate::{Error, Result};
@@ -30,8 +35,12 @@ pub struct ZeroshotArgs {
 enum Command {
     /// Say which of any classes images show
     Predict(predict::PredictArgs),
+    /// Show what a source model, a trained network and ConSE make of the same images
+    SideBySide(side_by_side::SideBySideArgs),
     /// Measure it on labelled images
     Evaluate(evaluate::EvaluateArgs),
+    /// Learn where images meet what is said of their classes, and test on classes that nobody learned from
+    Train(Box<train::TrainArgs>),
     /// Learn from some classes and test on others, by several methods
     Compare(Box<compare::CompareArgs>),
 }
@@ -40,18 +49,23 @@ enum Command {
 ///
 /// # Errors
 /// See the commands.
-pub fn run(args: &ZeroshotArgs) -> anyhow::Result<ExitCode> {
+pub fn run(args: &ZeroshotArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     match &args.command {
         Command::Predict(args) => predict::run(args),
+        Command::SideBySide(args) => side_by_side::run(args),
         Command::Evaluate(args) => evaluate::run(args),
+        Command::Train(args) => {
+            train::run(args, matches.subcommand_matches("train").expect("the command that was typed"))
+        }
         Command::Compare(args) => compare::run(args),
     }
 }
 
 /// What ConSE needs.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 struct ConseArgs {
-    /// The model whose classes images are mixed of: a run's folder, a model's file, or a source model
+    /// The model whose classes images are mixed of: a run's folder, a model's file, or a source model; or a run of zeroshot train,
+    /// which knows what is said of classes, so that --descriptions, --prompt and --top are not for it
     #[arg(long, value_name = "RUN|FILE|NAME", default_value = "efficientnet_lite0")]
     model: PathBuf,
     /// What says what classes are like: a file of word vectors, the folder of a sentence encoder, or glove or minilm; several
@@ -72,29 +86,61 @@ struct ConseArgs {
     forward: ForwardArgs,
 }
 
-/// A model, what is said of its classes, and what is said of those to tell apart.
+/// A model, and what it compares images with.
 struct Ready {
     model: Classifier,
-    conse: Conse,
-    /// `[C, D]`, rows of length 1, on the model's device.
-    targets: Tensor,
+    namer: Namer,
+    /// The classes to tell apart.
+    classes: Vec<ClassName>,
     /// What a user should know, one line each.
     notes: Vec<String>,
 }
 
+/// How outputs of a model become scores for classes.
+enum Namer {
+    /// As mixtures of the model's own classes; `targets: [C, D]`, rows of length 1.
+    Conse { conse: Conse, targets: Tensor },
+    /// As points among those of classes, `[C, E]`.
+    Learned { points: Tensor, method: Method },
+}
+
+impl Namer {
+    /// Scores `[N, C]`, and mixtures where that is how they are made.
+    fn scores(&self, outputs: &Tensor) -> Result<(Tensor, Option<Mixtures>)> {
+        Ok(match self {
+            Self::Conse { conse, targets } => {
+                let mixtures = conse.mix(outputs)?;
+                (mixtures.compared_with(targets)?, Some(mixtures))
+            }
+            Self::Learned { points, method } => (method.scores(outputs, points)?, None),
+        })
+    }
+}
+
 impl ConseArgs {
-    /// Fetches, opens and describes everything.
+    /// Whether the model is a run that learned from descriptions.
+    fn is_trained(&self) -> bool {
+        SavedClasses::find(&self.model).is_some()
+    }
+
+    /// Fetches, opens and describes everything; of a run that learned from descriptions all its classes where none is wanted.
     fn ready(&self, wanted: &[ClassName], quiet: bool) -> Result<Ready> {
         if !self.prompt.contains("{}") {
             return Err(Error::Usage(format!("--prompt {}: lacks {{}}, where the class's name goes", self.prompt)));
         }
         once(wanted)?;
         let device = self.forward.device()?;
+        if let Some(file) = SavedClasses::find(&self.model) {
+            return self.learned(&SavedClasses::open(&file)?, wanted, device, quiet);
+        }
+        if wanted.is_empty() {
+            return Err(Error::Usage("--classes NAME,… is missing: the classes that images may show".into()));
+        }
         output::fetch_if_source(&self.model, quiet)?;
         let sources =
             self.descriptions.iter().map(|name| output::text_source(name, quiet)).collect::<Result<Vec<_>>>()?;
         let model = Classifier::open(&self.model, device, &self.preprocessing)?;
-        let own: Vec<ClassName> = model.spec.classes.iter().map(|class| name_of(class)).collect();
+        let own: Vec<ClassName> = model.spec.classes.iter().map(|class| ClassName::plain(class)).collect();
         let all = [&own[..], wanted].concat();
         let described = describe(&sources, &all, &self.prompt, device)?;
         let (sources, targets) = (own.len() as i64, wanted.len() as i64);
@@ -113,7 +159,48 @@ impl ConseArgs {
         let notes = notes(&described, &own, wanted);
         let conse =
             Conse::new(&described.vectors.f_narrow(0, 0, sources)?.f_to_device(device)?, &described.unknown, self.top)?;
-        Ok(Ready { model, conse, targets: vectors.f_to_device(device)?, notes })
+        let namer = Namer::Conse { conse, targets: vectors.f_to_device(device)? };
+        Ok(Ready { model, namer, classes: wanted.to_vec(), notes })
+    }
+
+    /// A run's network, and where it has these classes, or its own.
+    fn learned(&self, saved: &SavedClasses, wanted: &[ClassName], device: Device, quiet: bool) -> Result<Ready> {
+        saved.about.options.descriptions.iter().try_for_each(|name| output::text_source(name, quiet).map(drop))?;
+        let own = || saved.about.classes.iter().map(|class| ClassName::plain(class)).collect();
+        let classes: Vec<ClassName> = if wanted.is_empty() { own() } else { wanted.to_vec() };
+        let (points, mut notes) = saved.place(&classes, device)?;
+        let model = Classifier::open(&self.model, device, &self.preprocessing)?;
+        let seen = &saved.about.classes[..saved.about.seen];
+        let known: Vec<&str> = classes
+            .iter()
+            .map(|name| name.class.as_str())
+            .filter(|class| seen.iter().any(|own| own == class))
+            .collect();
+        if !known.is_empty() && !wanted.is_empty() {
+            notes.push(format!("not unseen: the model has learned {} from images", known.join(", ")));
+        }
+        let (numbers, outputs) = (points.size()[1], model.spec.classes.len() as i64);
+        if numbers != outputs {
+            return Err(Error::file(
+                &self.model,
+                format!(
+                    "has a network of {outputs} outputs and classes of {numbers} numbers, which are of different runs"
+                ),
+            ));
+        }
+        let namer = Namer::Learned { points: points.f_to_device(device)?, method: saved.about.method };
+        Ok(Ready { model, namer, classes, notes })
+    }
+}
+
+/// Refuses a run whose network has no classes but meets them by what is said of them.
+pub(super) fn refuse_trained(model: &std::path::Path) -> Result<()> {
+    match SavedClasses::find(model) {
+        Some(_) => Err(Error::file(
+            model,
+            "is a run of zeroshot train, whose outputs are no classes: use regraft zeroshot predict or zeroshot evaluate",
+        )),
+        None => Ok(()),
     }
 }
 
@@ -121,13 +208,6 @@ impl ConseArgs {
 fn once(names: &[ClassName]) -> Result<()> {
     let twice = (1..names.len()).find(|&at| names[..at].iter().any(|other| other.class == names[at].class));
     twice.map_or(Ok(()), |at| Err(Error::Usage(format!("--classes names {} twice", names[at].class))))
-}
-
-/// A class by its plain name: no sign in it means anything.
-fn name_of(class: &str) -> ClassName {
-    let plain = class.replace(['=', '|'], " ");
-    let phrases = plain.parse::<ClassName>().map_or_else(|_| vec![class.to_string()], |name| name.phrases);
-    ClassName { class: class.to_string(), phrases }
 }
 
 /// Whether every two classes are told apart by what is said of them.
@@ -161,11 +241,8 @@ fn notes(described: &Described, own: &[ClassName], wanted: &[ClassName]) -> Vec<
             own.len()
         ));
     }
-    let seen: Vec<&str> = wanted
-        .iter()
-        .filter(|name| own.iter().any(|known| known.phrases.iter().any(|phrase| name.phrases.contains(phrase))))
-        .map(|name| name.class.as_str())
-        .collect();
+    let own: Vec<String> = own.iter().map(|name| name.class.clone()).collect();
+    let seen = ClassName::shared(wanted, &own);
     if !seen.is_empty() {
         notes.push(format!("not unseen: the model has learned {} from images", seen.join(", ")));
     }

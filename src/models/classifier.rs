@@ -19,6 +19,8 @@ use crate::{Error, Result};
 const METADATA_KEY: &str = "regraft";
 /// Where the head of the earlier task lies among the model's tensors.
 pub(crate) const EARLIER_HEAD: &str = "earlier_head";
+/// Where what a method learns of classes lies, beside the network.
+pub(crate) const CLASS_SIDE: &str = "classes";
 /// The file with the description in a TorchScript archive.
 pub(super) const EXTRA_FILE: &str = "regraft.json";
 

@@ -44,16 +44,16 @@ mod vision_transformer;
 
 pub use architecture::{architectures, build};
 pub use backbone::{Backbone, FeatureForm, Stage};
-pub(crate) use classifier::EARLIER_HEAD;
 #[cfg(test)]
 pub(crate) use classifier::tests::small as small_classifier;
+pub(crate) use classifier::{CLASS_SIDE, EARLIER_HEAD};
 pub use classifier::{Classifier, EarlierTask, Spec};
 pub use export::ExportFormat;
 pub(crate) use head::BOTTLENECK_LAST;
 pub use head::{Head, HeadKind};
 pub use head_choice::HeadChoice;
 pub use init::Init;
-pub use logistic_regression::LogisticRegression;
+pub use logistic_regression::{LogisticRegression, Regressors};
 pub use open::Named;
 pub(crate) use open::OF_RUN;
 pub use progressive::LateralName;

@@ -31,8 +31,8 @@ const PLOTS: &str = "plots";
 
 /// What only an earlier run can have written, in the order in which it is removed: once `result.json` is gone, a removal that
 /// was interrupted leaves an unfinished run, not a finished one with parts missing.
-const OWNED: [&str; 9] =
-    [RESULT, MODEL, EVALUATION, METRICS, CHECKPOINTS, PLOTS, RunDir::TASKS, RunDir::WEIGHTS, CONFIG];
+const OWNED: [&str; 10] =
+    [RESULT, MODEL, RunDir::CLASSES, EVALUATION, METRICS, CHECKPOINTS, PLOTS, RunDir::TASKS, RunDir::WEIGHTS, CONFIG];
 
 /// A folder for one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub struct RunDir {
 impl RunDir {
     /// Name of the file about the weights that a run started with.
     pub const WEIGHTS: &str = "weights.json";
+    /// Name of the file about classes that are known by what is said of them.
+    pub const CLASSES: &str = "classes.safetensors";
     /// Name of the folder with a folder for each task.
     pub const TASKS: &str = "tasks";
 

@@ -25,6 +25,21 @@ pub struct ClassName {
 }
 
 impl ClassName {
+    /// A class by its plain name: no sign in it means anything.
+    pub fn plain(class: &str) -> Self {
+        let words = class.replace(['=', '|'], " ");
+        let phrases = words.parse::<Self>().map_or_else(|_| vec![class.to_string()], |name| name.phrases);
+        Self { class: class.to_string(), phrases }
+    }
+
+    /// Those of these classes that go by a phrase of one of the others, by their plain names.
+    pub fn shared(classes: &[Self], others: &[String]) -> Vec<String> {
+        let others: Vec<Self> = others.iter().map(|class| Self::plain(class)).collect();
+        let known =
+            |name: &&Self| others.iter().any(|other| other.phrases.iter().any(|phrase| name.phrases.contains(phrase)));
+        classes.iter().filter(known).map(|name| name.class.clone()).collect()
+    }
+
     /// The words of all phrases.
     pub fn words(&self) -> impl Iterator<Item = &str> {
         self.phrases.iter().flat_map(|phrase| phrase.split(' '))

@@ -4,28 +4,23 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use rand::seq::SliceRandom;
 use serde::Serialize;
-use tch::{Device, Tensor};
 
 use super::super::forward::ForwardArgs;
-use super::{name_of, output};
-use crate::data::{
-    ClassTable, ImageSet, LoaderOptions, PreprocessingOptions, Purpose, classes_for_evaluation, open_for_evaluation,
-    stream,
-};
+use super::super::interrupt;
+use super::described::{DescribedImages, ImageArgs};
+use super::output;
 use crate::eval::Spread;
-use crate::methods::source_labelled::zero_shot::{Method, MethodScores, Scaling, Task, compare};
-use crate::models::Classifier;
-use crate::report::{Align, Table, format};
-use crate::train::{ImageSource, inference};
+use crate::methods::source_labelled::zero_shot::{Course, Method, MethodScores, Place, Task, compare};
+use crate::report::{Align, RunDir, Table, format};
 use crate::{Error, Result, files};
 
 /// The command's arguments.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  regraft zeroshot compare --features res101.mat --splits att_splits.mat --out runs/awa2\n  \
-    regraft zeroshot compare --data animals --attributes awa --unseen-classes 4 --seeds 5 --out runs/animals"
+    regraft zeroshot compare --data animals --attributes awa --unseen-classes 4 --seeds 5 --out runs/animals\n  \
+    regraft zeroshot compare --data photos --descriptions glove,minilm --unseen-classes 3 --methods devise,eszsl"
 )]
 pub(super) struct CompareArgs {
     /// A file of features and labels, as res101.mat
@@ -34,39 +29,30 @@ pub(super) struct CompareArgs {
     /// Which of them are seen, and the classes' attributes, as att_splits.mat
     #[arg(long, value_name = "FILE", requires = "features", help_heading = "Features")]
     splits: Option<PathBuf>,
-    /// A folder with one folder of images per class, or with such a val/, of which a source model makes features
-    #[arg(long, value_name = "FOLDER", requires = "attributes", help_heading = "Images")]
-    data: Option<PathBuf>,
-    /// What their classes are like: a folder of attributes, .csv, .json, .mat or a predicate matrix
-    #[arg(long, value_name = "FILE|FOLDER", requires = "data", help_heading = "Images")]
-    attributes: Option<PathBuf>,
-    /// The classes that nobody learns from, separated by commas
-    #[arg(long, value_name = "NAME,…", value_delimiter = ',', requires = "data", help_heading = "Images")]
-    unseen: Vec<String>,
-    /// So many of them, drawn anew for each seed
-    #[arg(long, value_name = "N", conflicts_with = "unseen", requires = "data", help_heading = "Images")]
-    unseen_classes: Option<usize>,
-    /// The model that makes features of images: a run's folder, a model's file, or a source model
-    #[arg(long, value_name = "RUN|FILE|NAME", default_value = "efficientnet_lite0", help_heading = "Images")]
-    model: PathBuf,
-    /// How images are made ready.
+    /// Images of which a source model makes features.
     #[command(flatten, next_help_heading = "Images")]
-    preprocessing: PreprocessingOptions,
+    images: ImageArgs,
     /// Which methods, separated by commas
-    #[arg(long, value_enum, value_delimiter = ',', value_name = "METHOD,…", default_value = "eszsl,sae")]
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        value_name = "METHOD,…",
+        default_value = "dap,iap,joint,devise,ale,sje,eszsl,sae,cls-wgan"
+    )]
     methods: Vec<Method>,
-    /// How the attributes' numbers are scaled
-    #[arg(long, value_enum, default_value = "length")]
-    scaling: Scaling,
     /// The first seed: it draws which images and classes are held out
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     seed: u64,
     /// So many seeds
     #[arg(long, value_name = "N", default_value_t = 1)]
     seeds: u64,
-    /// Folder for the numbers
+    /// Folder for the numbers, and for a run of each method that learns by gradient
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
+    /// Overwrites what is in the folder
+    #[arg(long, requires = "out")]
+    force: bool,
     /// How the network runs.
     #[command(flatten)]
     forward: ForwardArgs,
@@ -74,6 +60,9 @@ pub(super) struct CompareArgs {
     #[arg(long)]
     json: bool,
 }
+
+/// The file of all numbers.
+const NUMBERS: &str = "zeroshot.json";
 
 /// All seeds of one method.
 #[derive(Debug, Serialize)]
@@ -105,16 +94,27 @@ pub(super) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     if args.seeds == 0 {
         return Err(Error::Usage("--seeds must be at least 1".into()).into());
     }
-    if args.features.is_none() && args.data.is_none() {
-        let reason = "nothing to learn from: give --features with --splits, or --data with --attributes";
+    let about = &args.images.about;
+    if args.features.is_some() && (about.attributes.is_some() || !about.descriptions.is_empty()) {
+        let reason = "--features comes with the attributes of --splits; leave --attributes and --descriptions out";
         return Err(Error::Usage(reason.into()).into());
     }
-    if args.data.is_some() && args.unseen.is_empty() && args.unseen_classes.is_none() {
-        return Err(Error::Usage("no class is unseen: give --unseen NAME,… or --unseen-classes N".into()).into());
+    if let Some(twice) = (1..args.methods.len()).find(|&at| args.methods[..at].contains(&args.methods[at])) {
+        return Err(Error::Usage(format!("--methods names {} twice", args.methods[twice].name())).into());
     }
-    let described = args.data.as_ref().map(|data| Described::of(args, data)).transpose()?;
+    let end = args.seed.checked_add(args.seeds);
+    let end = end.ok_or_else(|| Error::Usage(format!("--seed {}: too large for so many seeds", args.seed)))?;
+    if let Some(file) = args.out.as_ref().map(|out| out.join(NUMBERS)).filter(|file| file.is_file() && !args.force) {
+        return Err(Error::file(file, "is there already; choose another --out, or start over with --force").into());
+    }
+    if args.features.is_none() && args.images.data.is_none() {
+        let reason =
+            "nothing to learn from: give --features with --splits, or --data with --attributes or --descriptions";
+        return Err(Error::Usage(reason.into()).into());
+    }
+    let described = DescribedImages::of(&args.images, &args.forward, args.json)?;
     let published = match (&args.features, &args.splits) {
-        (Some(features), Some(splits)) => Some(Task::of_files(features, splits, args.scaling)?),
+        (Some(features), Some(splits)) => Some(Task::of_files(features, splits, args.images.about.scaling)?),
         _ => None,
     };
     if let Some((_, left_out)) = published.as_ref().filter(|(_, left_out)| *left_out > 0) {
@@ -124,14 +124,23 @@ pub(super) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     let bar = output::bar("settings", settings * args.seeds as usize, args.json);
     let mut known = std::collections::BTreeSet::new();
     let mut all: Vec<Vec<Run>> = args.methods.iter().map(|_| vec![]).collect();
-    for seed in args.seed..args.seed + args.seeds {
-        let drawn = described.as_ref().map(|described| described.task(args, seed)).transpose()?;
+    for seed in args.seed..end {
+        let drawn = described.as_ref().map(|described| described.task(&args.images, seed)).transpose()?;
         let task = drawn.as_ref().or(published.as_ref().map(|(task, _)| task)).expect("the one or the other");
         let unseen = task.classes.iter().zip(&task.seen).filter(|(_, seen)| !**seen).map(|(class, _)| class.clone());
         let unseen: Vec<String> = unseen.collect();
         let of_model = described.iter().flat_map(|described| &described.learned);
         known.extend(of_model.filter(|class| unseen.contains(class)).cloned());
-        let found = compare(task, &args.methods, seed, &mut || bar.inc(1))?;
+        let found = compare(
+            task,
+            &args.methods,
+            Course {
+                seed,
+                tried: &mut || bar.inc(1),
+                place: &mut |method| place(args, method, seed),
+                interrupted: interrupt::flag(),
+            },
+        )?;
         for (runs, scores) in all.iter_mut().zip(found) {
             runs.push(Run { seed, unseen_classes: unseen.clone(), scores });
         }
@@ -143,7 +152,7 @@ pub(super) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     let outcomes: Vec<Outcome> = args.methods.iter().zip(all).map(|(method, runs)| outcome(*method, runs)).collect();
     if let Some(folder) = &args.out {
         std::fs::create_dir_all(folder).map_err(Error::io(folder, "cannot create the folder"))?;
-        files::write_json(folder.join("zeroshot.json"), &outcomes)?;
+        files::write_json(folder.join(NUMBERS), &outcomes)?;
     }
     if args.json {
         output::print_json(&outcomes)?
@@ -153,69 +162,13 @@ pub(super) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Images as features, and what is said of their classes.
-struct Described {
-    features: Tensor,
-    labels: Vec<usize>,
-    classes: Vec<String>,
-    descriptions: Tensor,
-    /// Classes that the model has learned from images.
-    learned: Vec<String>,
-}
-
-impl Described {
-    fn of(args: &CompareArgs, data: &std::path::Path) -> Result<Self> {
-        let path = args.attributes.as_ref().expect("required by --data");
-        let (table, unknown) = ClassTable::open(path)?.filled()?;
-        if unknown > 0 {
-            eprintln!(
-                "{}: {unknown} numbers are not known; the mean over the other classes stands for them",
-                path.display()
-            );
-        }
-        let classes = classes_for_evaluation(data)?;
-        let images = open_for_evaluation(data, &classes)?;
-        let descriptions = args.scaling.apply(&table.rows_of(&classes)?)?;
-        ClassTable { classes: classes.clone(), attributes: vec![], values: descriptions.shallow_clone() }
-            .require_distinct()?;
-        let device = args.forward.device()?;
-        output::fetch_if_source(&args.model, args.json)?;
-        let model = Classifier::open(&args.model, device, &args.preprocessing)?;
-        let phrases = |class: &str| name_of(class).phrases;
-        let own: Vec<Vec<String>> = model.spec.classes.iter().map(|class| phrases(class)).collect();
-        let learned = classes.iter().filter(|class| own.contains(&phrases(class))).cloned().collect();
-        let loader = LoaderOptions { batch_size: args.forward.batch_size, device, ..LoaderOptions::default() };
-        let mut source = ImageSource::evaluation(&images, &model.spec.preprocessing, loader)?;
-        let bar = output::bar("images", ImageSet::len(&images), args.json);
-        let mut advance = |images| {
-            bar.inc(images as u64);
-            Ok(())
-        };
-        let stages = model.backbone().stages.len();
-        let outputs = inference::over(&mut source, device, args.forward.precision, &mut advance, |input| {
-            Ok(model.head().embed(&inference::features(&model, input, stages)?, false)?.f_flatten(1, -1)?)
-        })?;
-        bar.finish_and_clear();
-        let features = outputs.values.f_to_device(Device::Cpu)?;
-        Ok(Self { features, labels: images.labels(), classes, descriptions, learned })
-    }
-
-    fn task(&self, args: &CompareArgs, seed: u64) -> Result<Task> {
-        let mut unseen = args.unseen.clone();
-        if let Some(many) = args.unseen_classes {
-            unseen = self.classes.clone();
-            unseen.shuffle(&mut stream(seed, Purpose::Choose, 2, 0));
-            unseen.truncate(many);
-        }
-        Task::of_features(
-            &self.features,
-            self.labels.clone(),
-            self.classes.clone(),
-            self.descriptions.shallow_clone(),
-            &unseen,
-            seed,
-        )
-    }
+/// Where a method that learns by gradient keeps what it learned for its test: a run of its own in the folder.
+fn place<'a>(args: &CompareArgs, method: Method, seed: u64) -> Result<Place<'a>> {
+    let interrupted = interrupt::flag();
+    let Some(folder) = args.out.as_ref().filter(|_| method.trains()) else { return Ok(Place::passing(interrupted)) };
+    let run = RunDir::create(folder.join(method.name()).join(format!("seed-{seed}")), args.force)?;
+    let observers = interrupt::observers(&run, None, true)?;
+    Ok(Place { kept: Some((run, observers)), interrupted })
 }
 
 fn outcome(method: Method, runs: Vec<Run>) -> Outcome {
@@ -253,8 +206,7 @@ fn render(outcomes: &[Outcome]) -> String {
             &one.stacked_seen,
             &one.stacked_harmonic,
         ];
-        let name = clap::ValueEnum::to_possible_value(&one.method).expect("every method has a name");
-        let cells = std::iter::once(name.get_name().to_string()).chain(shares.map(share));
+        let cells = std::iter::once(one.method.name()).chain(shares.map(share));
         table.row(cells.chain([format!("{:.3}", one.ausuc.mean)]));
     }
     let chance = outcomes.first().map_or(0.0, |one| one.chance);

@@ -19,8 +19,9 @@ pub(super) struct PredictArgs {
     /// The images
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
-    /// Any classes, separated by commas; NAME=PHRASE|PHRASE for one that goes by other phrases than its name
-    #[arg(long, required = true, value_name = "NAME,…", value_delimiter = ',')]
+    /// Any classes, separated by commas; NAME=PHRASE|PHRASE for one that goes by other phrases than its name [default: those of a
+    /// run of zeroshot train]
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     classes: Vec<ClassName>,
     /// How many of the classes are shown
     #[arg(long, value_name = "K", default_value_t = 5)]
@@ -38,13 +39,15 @@ pub(super) struct PredictArgs {
 struct Answer {
     image: PathBuf,
     classes: Vec<Guess>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     mixture: Vec<Part>,
 }
 
 #[derive(Debug, Serialize)]
 struct Guess {
     class: String,
-    cosine: f64,
+    /// The cosine with its mixture, or what a trained network makes of it.
+    score: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -76,9 +79,9 @@ pub(super) fn run(args: &PredictArgs) -> anyhow::Result<ExitCode> {
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// The image, the classes under it with their cosines, and what it was taken for a mixture of.
+/// The image, the classes under it with their scores, and what it was taken for a mixture of, if it was.
 fn block(answer: &Answer) -> String {
-    let line = |Guess { class, cosine }: &Guess| format!("  {cosine:>6.3}  {class}\n");
+    let line = |Guess { class, score }: &Guess| format!("  {score:>6.3}  {class}\n");
     let parts: Vec<String> = answer
         .mixture
         .iter()
@@ -89,24 +92,32 @@ fn block(answer: &Answer) -> String {
     let best = answer.classes.first().map_or("", |guess| guess.class.as_str());
     let image = answer.image.display();
     let lines: String = answer.classes.iter().map(line).collect();
-    format!("{image}\n{lines}  {} → {best}\n", parts.join(" + "))
+    let mixed = if parts.is_empty() { String::new() } else { format!("  {} → {best}\n", parts.join(" + ")) };
+    format!("{image}\n{lines}{mixed}")
 }
 
 fn name(ready: &Ready, images: Images, args: &PredictArgs) -> Result<Vec<Answer>> {
     let (paths, logits) = args.conse.forward.logits(&ready.model, images)?;
-    let mixtures = ready.conse.mix(&logits)?;
-    let (cosines, shares) = (rows(&mixtures.compared_with(&ready.targets)?)?, rows(&mixtures.shares)?);
-    let parts = Vec::<Vec<i64>>::try_from(&mixtures.classes)?;
-    let mut answers = vec![];
-    for (at, path) in paths.into_iter().enumerate() {
-        let guess = |(name, &cosine): (&ClassName, &f64)| Guess { class: name.class.clone(), cosine };
-        let mut classes: Vec<Guess> = args.classes.iter().zip(&cosines[at]).map(guess).collect();
-        classes.sort_by(|a, b| b.cosine.total_cmp(&a.cosine));
-        classes.truncate(args.show);
+    let (scores, mixtures) = ready.namer.scores(&logits)?;
+    let (scores, mut mixed) = (rows(&scores)?, vec![]);
+    if let Some(mixtures) = &mixtures {
         let own = &ready.model.spec.classes;
         let part = |(&class, &share): (&i64, &f64)| Part { class: own[class as usize].clone(), share };
-        let mixture = parts[at].iter().zip(&shares[at]).map(part).collect();
-        answers.push(Answer { image: path.to_path_buf(), classes, mixture });
+        let (classes, shares) = (Vec::<Vec<i64>>::try_from(&mixtures.classes)?, rows(&mixtures.shares)?);
+        mixed = classes
+            .iter()
+            .zip(&shares)
+            .map(|(classes, shares)| classes.iter().zip(shares).map(part).collect())
+            .collect();
+    }
+    let mut mixed = mixed.into_iter();
+    let mut answers = vec![];
+    for (path, scores) in paths.into_iter().zip(scores) {
+        let guess = |(name, score): (&ClassName, f64)| Guess { class: name.class.clone(), score };
+        let mut classes: Vec<Guess> = ready.classes.iter().zip(scores).map(guess).collect();
+        classes.sort_by(|a, b| b.score.total_cmp(&a.score));
+        classes.truncate(args.show);
+        answers.push(Answer { image: path.to_path_buf(), classes, mixture: mixed.next().unwrap_or_default() });
     }
     Ok(answers)
 }

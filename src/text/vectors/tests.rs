@@ -37,13 +37,14 @@ fn every_format_gives_the_same_vectors() -> Result<()> {
     }
     let plain = br#"{"the": [9, 9], "cat": [3, 4], "Polar_Bear": [0, 2]}"#;
     let nested = br#"{"precision": 8, "dimensions": 2, "words": ["the"], "vectors": {"cat": [3, 4, 5, 0], "Polar_Bear": [0, 2, 2, 1]}}"#;
-    let tensors = {
+    let (tensors, array) = {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("v.safetensors");
         let vectors = Tensor::from_slice2(&[[3f32, 4.0], [0.0, 2.0]]);
+        vectors.write_npy(folder.path().join("v.npy")).unwrap();
         let state = StateDict::new([("vectors".to_string(), vectors)].into(), Default::default());
         crate::models::formats::write_safetensors(&path, &state)?;
-        std::fs::read(&path).unwrap()
+        (std::fs::read(&path).unwrap(), std::fs::read(folder.path().join("v.npy")).unwrap())
     };
     for (file, content) in [
         ("a.txt", &text[..]),
@@ -52,6 +53,7 @@ fn every_format_gives_the_same_vectors() -> Result<()> {
         ("a.json", plain),
         ("a.json", nested),
         ("a.safetensors", &tensors),
+        ("a.npy", &array),
     ] {
         let (vectors, described) = described(file, content, &["cat", "polar bear"])?;
         assert_eq!((vectors.dimensions(), vectors.get("the")), (2, None), "{file}");

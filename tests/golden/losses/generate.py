@@ -107,6 +107,39 @@ def grad_norm(name, tasks, alpha):
     keep(f"grad_norm/{name}", inputs, value, {"weights": weights})
 
 
+def ranking(name, count, classes, margin):
+    """Image by image and class by class; in f64, with labels that come more than once."""
+    scores, labels = normal(count, classes), torch.arange(count) % (classes - 1)
+    z = leaf(scores)
+    value = torch.zeros((), dtype=torch.float64)
+    for image, label in enumerate(labels.tolist()):
+        close = [margin + z[image, other] - z[image, label] for other in range(classes) if other != label]
+        close = [loss for loss in close if loss > 0]
+        if not close:
+            continue
+        if name == "hardest":
+            value = value + max(close)
+        elif name == "sum":
+            value = value + sum(close)
+        else:
+            value = value + sum(1 / rank for rank in range(1, len(close) + 1)) / len(close) * sum(close)
+    inputs = {"scores": scores, "labels": labels, "margin": torch.tensor(margin, dtype=torch.float64)}
+    keep(f"ranking/{name}", inputs, value / count, {"scores": z})
+
+
+def gradient_penalty(name, count, width, hidden):
+    """Slopes of a critic of two layers, point by point."""
+    x, first, last = normal(count, width), normal(hidden, width), normal(1, hidden)
+    one, two = leaf(first), leaf(last)
+    value = torch.zeros((), dtype=torch.float64)
+    for row in x.double():
+        point = row.clone().requires_grad_()
+        judged = (two @ torch.tanh(one @ point)).squeeze()
+        slope = torch.autograd.grad(judged, point, create_graph=True)[0]
+        value = value + (slope.norm() - 1) ** 2 / count
+    keep(f"gradient_penalty/{name}", {"x": x, "first": first, "last": last}, value, {"first": one, "last": two})
+
+
 distillation("warm", 6, 5, 2.0, 2.0)
 distillation("hot", 4, 9, 20.0, 6.0)
 distillation("plain", 3, 2, 1.0, 4.0)
@@ -120,5 +153,9 @@ uncertainty("one", 1)
 grad_norm("two", 2, 1.5)
 grad_norm("four", 4, 0.5)
 grad_norm("even", 3, 0.0)
+ranking("hardest", 9, 6, 0.7)
+ranking("sum", 9, 6, 0.7)
+ranking("weighted", 9, 6, 0.7)
+gradient_penalty("critic", 6, 4, 5)
 versions = {"torch": torch.__version__, "numpy": numpy.__version__}
 save_file(tensors, pathlib.Path(__file__).with_name("data.safetensors"), metadata=versions)

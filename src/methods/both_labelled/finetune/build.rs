@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use tch::Device;
 
 use super::{FinetuneOptions, InitialWeights};
-use crate::data::{Preprocessing, Splits};
+use crate::data::Preprocessing;
 use crate::methods::options::ModelOptions;
 use crate::models::formats::StateDict;
 use crate::models::torchscript::{self, TorchScript};
-use crate::models::{Classifier, EarlierTask, HeadChoice, HeadKind, Named, Spec, cache};
+use crate::models::{CLASS_SIDE, Classifier, EarlierTask, HeadChoice, HeadKind, Named, Spec, cache, lies_under};
 use crate::train::Checkpoint;
 use crate::train::observe::Observers;
 use crate::{Error, Result};
@@ -18,8 +18,8 @@ use crate::{Error, Result};
 pub(super) struct Purpose<'a> {
     /// All options.
     pub options: &'a FinetuneOptions,
-    /// The data.
-    pub splits: &'a Splits,
+    /// What its outputs are called: the classes, where it tells classes apart.
+    pub outputs: &'a [String],
     /// Where it is to lie.
     pub device: Device,
     /// The source model with its own head, where that is wanted.
@@ -92,8 +92,10 @@ pub(super) fn build(
         },
     };
     let initial = match checkpoint {
-        Some(checkpoint) => {
-            model.store.restore(&checkpoint.model)?;
+        Some(Checkpoint { model: mut saved, .. }) => {
+            // where classes lie is beside the network, and restored by the loop
+            saved.tensors.retain(|name, _| !lies_under(name, CLASS_SIDE));
+            model.store.restore(&saved)?;
             None
         }
         None => {
@@ -114,7 +116,7 @@ fn heads(purpose: &Purpose) -> Result<(HeadKind, Option<EarlierTask>)> {
     let choice = &purpose.options.model.head;
     match purpose.source {
         Some(source) if choice.keep => {
-            let (own, wanted) = (&source.spec.classes, &purpose.splits.classes);
+            let (own, wanted) = (&source.spec.classes, &purpose.outputs);
             if own == wanted {
                 return Ok((source.spec.head, None));
             }
@@ -179,7 +181,7 @@ fn native(
         head,
         head_path: None,
         dropout: *dropout,
-        classes: purpose.splits.classes.clone(),
+        classes: purpose.outputs.to_vec(),
         preprocessing: purpose
             .beside
             .map_or_else(|| wanted.apply(preprocessing), |model| model.spec.preprocessing.clone()),
@@ -227,7 +229,7 @@ fn graft(file: &Path, purpose: &Purpose, observers: &mut Observers) -> Result<Cl
         head: kind,
         head_path: Some(cut.head().to_string()),
         dropout: *dropout,
-        classes: purpose.splits.classes.clone(),
+        classes: purpose.outputs.to_vec(),
         preprocessing,
         temperature: 1.0,
         earlier,

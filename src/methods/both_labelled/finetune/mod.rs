@@ -45,7 +45,7 @@ use crate::report::plot::{Chart, Marker, Series, curves, save_png};
 use crate::report::{RunDir, RunResult};
 use crate::train::batch_size::{self, BatchSize};
 use crate::train::observe::{Event, Finished, Observer, Observers};
-use crate::train::{RateCurve, Site, Source, fit, lr_find};
+use crate::train::{Plan, RateCurve, Site, Source, fit, lr_find};
 use crate::{Error, Result};
 
 /// Everything that is ready before the first step.
@@ -63,12 +63,47 @@ pub struct Prepared {
     options: FinetuneOptions,
 }
 
+/// A network with what it reads, before anyone says what it minimises.
+pub(crate) struct Network {
+    pub model: Classifier,
+    pub plan: Plan,
+    /// The training batches.
+    pub source: Source,
+    /// The validation images.
+    pub validation: Source,
+    pub initial: Option<InitialWeights>,
+    pub splits: Splits,
+    pub options: FinetuneOptions,
+}
+
+impl Prepared {
+    /// Without the loss.
+    pub(crate) fn into_network(self) -> Network {
+        let Self { objective: Finetune { model, plan, validation, .. }, source, splits, initial, options, .. } = self;
+        Network { model, plan, source, validation, initial, splits, options }
+    }
+}
+
 /// Reads the data, builds the model with its weights, freezes, and computes features where that is enough. A run that
 /// goes on in the folder `run` has its weights from the checkpoint there alone.
 ///
 /// # Errors
 /// Whatever is wrong with options, data or weights, before any training.
 pub fn prepare(options: &FinetuneOptions, run: &RunDir, resume: bool, observers: &mut Observers) -> Result<Prepared> {
+    prepare_with(options, None, run, resume, observers)
+}
+
+/// The same, where the network's outputs are not the classes but have these names.
+///
+/// # Errors
+/// As [`prepare`].
+pub(crate) fn prepare_with(
+    options: &FinetuneOptions,
+    outputs: Option<Vec<String>>,
+    run: &RunDir,
+    resume: bool,
+    observers: &mut Observers,
+) -> Result<Prepared> {
     options.validate()?;
     let mut options = options.resolved();
     let device = options.machine.device()?;
@@ -79,8 +114,9 @@ pub fn prepare(options: &FinetuneOptions, run: &RunDir, resume: bool, observers:
     let checkpoint = run.last();
     let resumed = resume.then_some(checkpoint.as_path());
     let beside = if resume { None } else { build::beside(&options.model, device, observers)? };
+    let outputs = outputs.unwrap_or_else(|| splits.classes.clone());
     let purpose =
-        Purpose { options: &options, splits: &splits, device, source: source.as_ref(), beside: beside.as_ref() };
+        Purpose { options: &options, outputs: &outputs, device, source: source.as_ref(), beside: beside.as_ref() };
     let (mut model, initial) = build::build(&purpose, resumed, observers)?;
     let conservation = source::conservation(&options, run, source, &model, initial.as_ref())?;
     let outline = model.outline();
@@ -130,8 +166,11 @@ pub fn initial_model(
     device: Device,
     observers: &mut Observers,
 ) -> Result<(Classifier, InitialWeights)> {
-    let (model, initial) =
-        build::build(&Purpose { options, splits, device, source: None, beside: None }, None, observers)?;
+    let (model, initial) = build::build(
+        &Purpose { options, outputs: &splits.classes, device, source: None, beside: None },
+        None,
+        observers,
+    )?;
     let initial = initial.ok_or_else(|| Error::Model("a network that begins has no first weights".into()))?;
     Ok((model, initial))
 }

@@ -93,6 +93,7 @@ impl DomainFeatures {
                 group: group.to_vec(),
                 ring: ring.clone(),
                 groups,
+                marked: vec![],
             };
             clouds.push(cloud(format!("{name}, by domain"), &domain, DOMAINS.map(String::from).to_vec()));
             let title = format!("{name}, by class (rings: target, as predicted)");

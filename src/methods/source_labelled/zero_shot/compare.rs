@@ -4,39 +4,16 @@
 //! the per-class accuracy on `val`, among its classes, decides. The last fifth and `val` together choose what calibrated stacking takes off
 //! the scores of seen classes. Then the method learns from `trainval`, and is tested once.
 
-use serde::{Deserialize, Serialize};
+use std::sync::atomic::AtomicBool;
+
+use serde::Serialize;
 use tch::{Kind, Tensor};
 
-use super::sae::Space;
+use super::learn::{Place, Scorer};
+use super::method::{Method, Problem, Setting};
 use super::task::Task;
-use super::{eszsl, sae};
 use crate::eval::{Generalised, Point, ZeroShotScores};
 use crate::{Error, Result};
-
-/// Strengths that are tried.
-const GRID: [f64; 7] = [1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3];
-
-/// The methods that learn from features.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Method {
-    /// One linear map between features and descriptions (Romera-Paredes & Torr 2015)
-    Eszsl,
-    /// A linear code of descriptions that gives the features back (Kodirov et al. 2017)
-    Sae,
-}
-
-/// What a method is set to.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum Setting {
-    /// Of ESZSL.
-    #[allow(missing_docs)]
-    Eszsl { gamma: f64, lambda: f64 },
-    /// Of SAE.
-    #[allow(missing_docs)]
-    Sae { lambda: f64, space: Space },
-}
 
 /// What a method came to.
 #[derive(Debug, Clone, Serialize)]
@@ -45,7 +22,7 @@ pub struct MethodScores {
     pub method: Method,
     /// What was chosen.
     pub setting: Setting,
-    /// Per-class accuracy on the classes that settings were chosen on.
+    /// Per-class accuracy on the classes that settings were chosen on: the best of many, so better than it is.
     pub validation: f64,
     /// Among unseen classes alone: T1 is its per-class accuracy.
     pub unseen: ZeroShotScores,
@@ -61,54 +38,6 @@ pub struct MethodScores {
     pub ausuc: f64,
 }
 
-/// Scores of images for classes: from features `[N, D]` and descriptions `[C, A]` to `[N, C]`.
-type Scores = Box<dyn Fn(&Tensor, &Tensor) -> Result<Tensor>>;
-
-impl Method {
-    /// All settings that are tried.
-    pub fn settings(self) -> Vec<Setting> {
-        match self {
-            Self::Eszsl => {
-                let of = |gamma: f64| GRID.into_iter().map(move |lambda| Setting::Eszsl { gamma, lambda });
-                GRID.into_iter().flat_map(of).collect()
-            }
-            Self::Sae => {
-                let of = |space: Space| GRID.into_iter().map(move |lambda| Setting::Sae { lambda, space });
-                [Space::Descriptions, Space::Features].into_iter().flat_map(of).collect()
-            }
-        }
-    }
-}
-
-/// A method with images of some classes, ready for any setting.
-enum Problem {
-    Eszsl(eszsl::Problem),
-    Sae(sae::Problem),
-}
-
-impl Problem {
-    fn new(method: Method, features: &Tensor, labels: &[usize], descriptions: &Tensor) -> Result<Self> {
-        Ok(match method {
-            Method::Eszsl => Self::Eszsl(eszsl::Problem::new(features, labels, descriptions)?),
-            Method::Sae => Self::Sae(sae::Problem::new(features, labels, descriptions)?),
-        })
-    }
-
-    fn solve(&self, setting: Setting) -> Result<Scores> {
-        Ok(match (self, setting) {
-            (Self::Eszsl(problem), Setting::Eszsl { gamma, lambda }) => {
-                let learned = problem.solve(gamma, lambda)?;
-                Box::new(move |x, s| learned.scores(x, s))
-            }
-            (Self::Sae(problem), Setting::Sae { lambda, space }) => {
-                let learned = problem.solve(lambda)?;
-                Box::new(move |x, s| learned.scores(x, s, space))
-            }
-            _ => unreachable!("settings are a method's own"),
-        })
-    }
-}
-
 /// Some classes of a task, numbered anew.
 struct Part<'a> {
     task: &'a Task,
@@ -122,10 +51,11 @@ impl<'a> Part<'a> {
         Self { task, classes: classes.into_iter().collect() }
     }
 
-    fn descriptions(&self) -> Result<Tensor> {
+    fn descriptions(&self, method: Method) -> Result<Tensor> {
+        let all = if method.is_of_attributes() { &self.task.unscaled } else { &self.task.descriptions };
         let index: Vec<i64> = self.classes.iter().map(|&class| class as i64).collect();
-        let index = Tensor::f_from_slice(&index)?.f_to_device(self.task.descriptions.device())?;
-        Ok(self.task.descriptions.f_index_select(0, &index)?)
+        let index = Tensor::f_from_slice(&index)?.f_to_device(all.device())?;
+        Ok(all.f_index_select(0, &index)?)
     }
 
     /// Rows, and labels among these classes.
@@ -135,31 +65,49 @@ impl<'a> Part<'a> {
         Ok((rows, labels.into_iter().map(place).collect()))
     }
 
-    fn problem(&self, method: Method, positions: &[usize]) -> Result<Problem> {
+    fn problem(&self, method: Method, positions: &[usize], seed: u64) -> Result<Problem> {
         let (rows, labels) = self.rows(positions)?;
-        Problem::new(method, &rows, &labels, &self.descriptions()?)
+        Problem::new(method, &rows, &labels, &self.descriptions(method)?, seed)
     }
 
     /// What scores are worth among these classes.
-    fn measure(&self, scores: &Scores, positions: &[usize]) -> Result<ZeroShotScores> {
+    fn measure(&self, method: Method, scores: Scorer, positions: &[usize]) -> Result<ZeroShotScores> {
         let (rows, labels) = self.rows(positions)?;
         let names: Vec<String> = self.classes.iter().map(|&class| self.task.classes[class].clone()).collect();
-        ZeroShotScores::of(&scores(&rows, &self.descriptions()?)?.f_to_kind(Kind::Float)?, &labels, &names)
+        ZeroShotScores::of(&scores(&rows, &self.descriptions(method)?)?.f_to_kind(Kind::Float)?, &labels, &names)
     }
 
     /// What they are worth among these classes, where `seen` says which were learned.
-    fn generalised(&self, scores: &Scores, positions: &[usize], seen: impl Fn(usize) -> bool) -> Result<Generalised> {
+    fn generalised(
+        &self,
+        method: Method,
+        scores: Scorer,
+        positions: &[usize],
+        seen: impl Fn(usize) -> bool,
+    ) -> Result<Generalised> {
         let (rows, labels) = self.rows(positions)?;
         let seen: Vec<bool> = self.classes.iter().map(|&class| seen(class)).collect();
-        Generalised::of(&scores(&rows, &self.descriptions()?)?, &labels, &seen)
+        Generalised::of(&scores(&rows, &self.descriptions(method)?)?, &labels, &seen)
     }
 }
 
-/// Tests the methods on a task; `seed` deals out images while settings are chosen, and `tried` hears of every setting.
+/// How a comparison goes.
+pub struct Course<'a> {
+    /// Deals out images while settings are chosen, and draws what is random in learning.
+    pub seed: u64,
+    /// Hears of every setting that was tried.
+    pub tried: &'a mut dyn FnMut(),
+    /// Where a method learns for its test.
+    pub place: &'a mut dyn FnMut(Method) -> Result<Place<'a>>,
+    /// Set to end what learns by gradient after its current step.
+    pub interrupted: &'a AtomicBool,
+}
+
+/// Tests the methods on a task.
 ///
 /// # Errors
-/// A list of the task without images, or what libtorch refuses.
-pub fn compare(task: &Task, methods: &[Method], seed: u64, tried: &mut dyn FnMut()) -> Result<Vec<MethodScores>> {
+/// A list of the task without images, an interruption, or what libtorch refuses.
+pub fn compare(task: &Task, methods: &[Method], course: Course) -> Result<Vec<MethodScores>> {
     for (name, list) in [
         ("train", &task.train),
         ("val", &task.val),
@@ -171,6 +119,7 @@ pub fn compare(task: &Task, methods: &[Method], seed: u64, tried: &mut dyn FnMut
             return Err(Error::Data(format!("the splits have no image in {name}")));
         }
     }
+    let Course { seed, tried, place, interrupted } = course;
     let (learned, held) = task.halves(&task.train, seed);
     let (stand_in, known) = (Part::of(task, &task.val), Part::of(task, &learned));
     let both = [&held[..], &task.val].concat();
@@ -178,27 +127,38 @@ pub fn compare(task: &Task, methods: &[Method], seed: u64, tried: &mut dyn FnMut
     let (seen, unseen) = (Part::of(task, &task.trainval), Part::of(task, &task.test_unseen));
     let tested = [&task.test_seen[..], &task.test_unseen].concat();
     let all = Part::of(task, &[&task.trainval[..], &tested].concat());
-    let one = |&method: &Method| -> Result<MethodScores> {
-        let problem = known.problem(method, &learned)?;
+    let mut one = |&method: &Method| -> Result<MethodScores> {
+        let judge = |scores: Scorer| Ok(stand_in.measure(method, scores, &task.val)?.per_class_accuracy);
+        let problem = known.problem(method, &learned, seed)?;
+        let settings = method.settings();
         let mut best: Option<(f64, Setting)> = None;
-        for setting in method.settings() {
-            let found = stand_in.measure(&problem.solve(setting)?, &task.val)?.per_class_accuracy;
+        // where there is no choice, what is learned for the next step is measured
+        for &setting in settings.iter().filter(|_| settings.len() > 1) {
+            let found = problem.try_out(setting, &judge, interrupted)?;
             tried();
-            if best.is_none_or(|(most, _)| found > most) {
-                best = Some((found, setting));
+            if best.is_none_or(|(most, _)| found.0 > most) {
+                best = Some(found);
             }
         }
-        let (validation, setting) = best.expect("every method has settings");
+        let setting = best.map_or(settings[0], |(_, setting)| setting);
         let is_known = |class: usize| known.classes.binary_search(&class).is_ok();
-        let chosen = any.generalised(&problem.solve(setting)?, &both, is_known)?.best();
-        let scores = seen.problem(method, &task.trainval)?.solve(setting)?;
-        let generalised = all.generalised(&scores, &tested, |class| task.seen[class])?;
+        let scores = problem.solve(setting, Place::passing(interrupted))?;
+        let validation = match best {
+            Some((validation, _)) => validation,
+            None => {
+                tried();
+                judge(&*scores)?
+            }
+        };
+        let chosen = any.generalised(method, &*scores, &both, is_known)?.best();
+        let scores = seen.problem(method, &task.trainval, seed)?.solve(setting, place(method)?)?;
+        let generalised = all.generalised(method, &*scores, &tested, |class| task.seen[class])?;
         let (plain, stacked) = (generalised.at(0.0), generalised.at(chosen.gamma));
         Ok(MethodScores {
             method,
             setting,
             validation,
-            unseen: unseen.measure(&scores, &task.test_unseen)?,
+            unseen: unseen.measure(method, &*scores, &task.test_unseen)?,
             plain,
             harmonic: plain.harmonic(),
             stacked,
@@ -206,5 +166,5 @@ pub fn compare(task: &Task, methods: &[Method], seed: u64, tried: &mut dyn FnMut
             ausuc: generalised.ausuc,
         })
     };
-    methods.iter().map(one).collect()
+    methods.iter().map(&mut one).collect()
 }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
+use clap::ValueEnum;
 use tch::{Kind, Tensor};
 
 use super::sae::Space;
-use super::{Method, Scaling, Task, compare, eszsl, sae};
+use super::{Course, Method, Place, Scaling, Task, compare, eszsl, sae};
 use crate::Result;
 use crate::eval::{Generalised, ZeroShotScores};
 use crate::methods::source_labelled::goldens::close;
@@ -95,8 +97,14 @@ fn published_files_go_through_the_whole_protocol() -> Result<()> {
     assert_eq!((task.classes[1].as_str(), task.seen.iter().filter(|seen| **seen).count()), ("class+b", 8));
     // the published lists also have images of test_seen
     assert_eq!((task.trainval.len(), task.train.len() + task.val.len(), left_out), (62, 62, 18));
-    let mut tried = 0;
-    let found = compare(&task, &[Method::Eszsl, Method::Sae], 0, &mut || tried += 1)?;
+    let (mut tried, interrupted) = (0, AtomicBool::new(false));
+    let course = Course {
+        seed: 0,
+        tried: &mut || tried += 1,
+        place: &mut |_| Ok(Place::passing(&interrupted)),
+        interrupted: &interrupted,
+    };
+    let found = compare(&task, &[Method::Eszsl, Method::Sae], course)?;
     assert_eq!(tried, Method::Eszsl.settings().len() + Method::Sae.settings().len());
     let place = Method::Eszsl.settings().iter().position(|setting| *setting == found[0].setting).unwrap();
     let expected = Vec::<f64>::try_from(&golden["protocol.eszsl"].get(place as i64)).unwrap();
@@ -108,5 +116,40 @@ fn published_files_go_through_the_whole_protocol() -> Result<()> {
         assert!(one.unseen.per_class_accuracy > 0.25 && one.ausuc > 0.0 && one.ausuc <= 1.0, "{one:?}");
         assert_eq!((one.unseen.images, one.unseen.classes.len()), (40, 4));
     }
+    Ok(())
+}
+
+#[test]
+fn every_method_is_better_than_guessing() -> Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/zero_shot");
+    let (task, _) = Task::of_files(&folder.join("res101.mat"), &folder.join("att_splits.mat"), Scaling::Length)?;
+    let interrupted = AtomicBool::new(false);
+    let methods: Vec<Method> =
+        Method::value_variants().iter().copied().filter(|method| *method != Method::Pull).collect();
+    let mut trained = vec![];
+    let course = Course {
+        seed: 0,
+        tried: &mut || {},
+        place: &mut |method| {
+            trained.push(method);
+            Ok(Place::passing(&interrupted))
+        },
+        interrupted: &interrupted,
+    };
+    let found = compare(&task, &methods, course)?;
+    assert_eq!(trained, methods);
+    for one in found {
+        let t1 = one.unseen.per_class_accuracy;
+        assert!(t1 > 0.3, "{:?}: {t1}, {:?}", one.method, one.setting);
+    }
+    // nothing goes on once it is interrupted
+    interrupted.store(true, std::sync::atomic::Ordering::Relaxed);
+    let course = Course {
+        seed: 0,
+        tried: &mut || {},
+        place: &mut |_| Ok(Place::passing(&interrupted)),
+        interrupted: &interrupted,
+    };
+    assert!(matches!(compare(&task, &[Method::Devise], course), Err(crate::Error::Interrupted(_))));
     Ok(())
 }

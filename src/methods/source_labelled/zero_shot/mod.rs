@@ -6,22 +6,48 @@
 //! | method | how | file |
 //! |---|---|---|
 //! | ConSE | an image is the mixture of the source's classes that it looks like; nothing is learned | `conse.rs` |
+//! | DAP | attributes are recognised one by one, and classes looked up by them | `dap.rs` |
+//! | IAP | seen classes are recognised, and lend their attributes | `iap.rs` |
+//! | joint embedding | two networks into one space, ahead of the hardest other class | `joint.rs` |
+//! | DeViSE, ALE, SJE | a linear map, ahead of all, the first, the closest of the other classes | `devise.rs`, `ale.rs`, `sje.rs` |
 //! | ESZSL | features and descriptions matched by one linear map; closed form | `eszsl.rs` |
 //! | SAE | features as a linear code of descriptions that also gives them back; closed form | `sae.rs` |
+//! | f-CLSWGAN | features of unseen classes are made up, and learned | `cls_wgan.rs` |
+//! | attraction alone | what collapses, to see it | `pull.rs` |
+//!
+//! [`train`] lets the network learn, too, by what the ranking methods minimise, and keeps a model that names any class.
 //!
 //! What scores are worth is measured by [`ZeroShotScores`](crate::eval::ZeroShotScores) among unseen classes, and by
 //! [`Generalised`](crate::eval::Generalised) among all. [`compare`](fn@compare) puts the methods that learn from features side by side on a
 //! [`Task`].
 
+mod ale;
+mod attributes;
+mod class_options;
+pub mod cls_wgan;
+mod collapse;
 mod compare;
 pub mod conse;
+pub mod dap;
+mod devise;
+mod embedding;
 pub mod eszsl;
 #[cfg(test)]
 mod goldens;
+pub mod iap;
+mod joint;
+mod learn;
+mod method;
+mod pull;
 pub mod sae;
+mod sje;
 mod task;
+pub mod train;
 
-pub use compare::{Method, MethodScores, Setting, compare};
+pub use class_options::{ClassOptions, ClassVectors};
+pub use compare::{Course, MethodScores, compare};
+pub use learn::Place;
+pub use method::{Method, Setting};
 pub use task::{Scaling, Task};
 use tch::{Kind, Tensor};
 

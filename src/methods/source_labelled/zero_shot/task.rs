@@ -25,6 +25,8 @@ pub struct Task {
     pub classes: Vec<String>,
     /// `[C, A]` f64.
     pub descriptions: Tensor,
+    /// The same before they were scaled.
+    pub unscaled: Tensor,
     /// Which classes are seen.
     pub seen: Vec<bool>,
     /// Images of seen classes to learn from.
@@ -95,6 +97,7 @@ impl Task {
         let labels: Vec<usize> = set.labels.iter().map(|&label| places[label]).collect();
         let seen = splits.seen(&labels)?;
         let (table, _) = splits.table.filled()?;
+        let unscaled = table.values.f_to_kind(Kind::Double)?;
         let table = ClassTable { values: scaling.apply(&table.values)?, ..table };
         table.require_distinct()?;
         let task = Self {
@@ -102,6 +105,7 @@ impl Task {
             labels,
             classes: table.classes,
             descriptions: table.values,
+            unscaled,
             seen,
             trainval: splits.trainval,
             train: splits.train,
@@ -116,7 +120,7 @@ impl Task {
     /// for tests; a quarter of them stands for unseen ones while settings are chosen. `seed` draws all of it.
     ///
     /// # Shapes
-    /// `features: [N, D]`, `labels: [N]` below C, `descriptions: [C, A]`, scaled
+    /// `features: [N, D]`, `labels: [N]` below C, descriptions `[C, A]`, scaled and before
     ///
     /// # Errors
     /// Fewer than four seen or two unseen classes; a class that is not there.
@@ -124,7 +128,7 @@ impl Task {
         features: &Tensor,
         labels: Vec<usize>,
         classes: Vec<String>,
-        descriptions: Tensor,
+        (descriptions, unscaled): (Tensor, Tensor),
         unseen: &[String],
         seed: u64,
     ) -> Result<Self> {
@@ -147,6 +151,7 @@ impl Task {
         let mut task = Self {
             features: features.f_to_kind(Kind::Double)?,
             descriptions,
+            unscaled,
             seen,
             trainval: vec![],
             train: vec![],
@@ -217,7 +222,7 @@ mod tests {
         let zeros = |rows: i64| Tensor::zeros([rows, 3], (Kind::Float, Device::Cpu));
         let of = |unseen: &[&str]| {
             let unseen: Vec<String> = unseen.iter().map(|name| name.to_string()).collect();
-            Task::of_features(&zeros(120), labels.clone(), classes.clone(), zeros(10), &unseen, 7)
+            Task::of_features(&zeros(120), labels.clone(), classes.clone(), (zeros(10), zeros(10)), &unseen, 7)
         };
         let task = of(&["c3", "c8"])?;
         let set = |list: &[usize]| list.iter().map(|&at| task.labels[at]).collect::<std::collections::BTreeSet<_>>();
