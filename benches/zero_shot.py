@@ -85,7 +85,7 @@ def check(splits_file, features_file, found_file):
         print(outcome["method"], setting, "T1, U, S:", *(f"{a:.6f} ({b:.6f})" for a, b in zip(found, expected)))
         worst = max(worst, *(abs(a - b) for a, b in zip(found, expected)))
     print(f"largest difference: {worst:.1e}")
-    sys.exit(worst > 1e-6)
+    sys.exit(int(worst > 1e-6))
 
 
 if __name__ == "__main__":

@@ -186,8 +186,8 @@ mod tests {
             let each: Tensor = &one_hot * logits.log_sigmoid() + (1.0 - &one_hot) * (-logits).log_sigmoid();
             -each.sum(Kind::Double) / 60.0
         };
-        let losses: [(&LogisticRegression, &dyn Fn(&Tensor) -> Tensor, f64); 2] =
-            [(&found, &softmax, TOLERANCE), (&of_each, &logistic, OF_ATTRIBUTES)];
+        type Loss<'a> = &'a dyn Fn(&Tensor) -> Tensor;
+        let losses: [(_, Loss, _); 2] = [(&found, &softmax, TOLERANCE), (&of_each, &logistic, OF_ATTRIBUTES)];
         for (found, fit, tolerance) in losses {
             assert!(found.gradient <= tolerance, "{}", found.gradient);
             let loss = |weight: &Tensor, bias: &Tensor| -> Result<f64> {
