@@ -170,12 +170,7 @@ impl ConseArgs {
         let classes: Vec<ClassName> = if wanted.is_empty() { own() } else { wanted.to_vec() };
         let (points, mut notes) = saved.place(&classes, device)?;
         let model = Classifier::open(&self.model, device, &self.preprocessing)?;
-        let seen = &saved.about.classes[..saved.about.seen];
-        let known: Vec<&str> = classes
-            .iter()
-            .map(|name| name.class.as_str())
-            .filter(|class| seen.iter().any(|own| own == class))
-            .collect();
+        let known = ClassName::shared(&classes, &saved.about.classes[..saved.about.seen]);
         if !known.is_empty() && !wanted.is_empty() {
             notes.push(format!("not unseen: the model has learned {} from images", known.join(", ")));
         }

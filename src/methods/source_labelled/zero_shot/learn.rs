@@ -61,9 +61,8 @@ pub(super) fn learn<O: Objective<Batch = LabelledBatch>>(
         None => (RunDir::create(temporary.path(), false)?, Observers(vec![])),
     };
     let loader = LoaderOptions { batch_size: BATCH, device: features.device(), ..LoaderOptions::default() };
-    let features_device = features.device();
-    let features = Features { values: features.shallow_clone(), stages: 0 };
-    let mut source = FeatureSource::new(features, labels.to_vec(), Sampler::Shuffled { seed }, loader)?;
+    let rows = Features { values: features.shallow_clone(), stages: 0 };
+    let mut source = FeatureSource::new(rows, labels.to_vec(), Sampler::Shuffled { seed }, loader)?;
     run.write_config(options)?;
     let config = serde_json::to_string_pretty(options).expect("options are plain data");
     let site = Site {
@@ -79,7 +78,7 @@ pub(super) fn learn<O: Objective<Batch = LabelledBatch>>(
         other => other,
     })?;
     observers.flush()?;
-    run.finish(&fitted.result("zeroshot-compare", [], features_device, seed, options.precision)?)?;
+    run.finish(&fitted.result("zeroshot-compare", [], features.device(), seed, options.precision)?)?;
     Ok(fitted)
 }
 

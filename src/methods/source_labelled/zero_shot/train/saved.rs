@@ -44,9 +44,10 @@ pub struct SavedClasses {
 }
 
 impl SavedClasses {
-    /// Where a run's folder has them, if it does.
-    pub fn find(run: &Path) -> Option<PathBuf> {
-        Some(run.join(FILE)).filter(|file| file.is_file())
+    /// Where they lie for a run's folder or its model's file, if it has them.
+    pub fn find(model: &Path) -> Option<PathBuf> {
+        let folder = if model.is_file() { model.parent()? } else { model };
+        Some(folder.join(FILE)).filter(|file| file.is_file())
     }
 
     /// Reads them.
@@ -98,10 +99,12 @@ impl SavedClasses {
     }
 }
 
-/// What a model in this file knows by images: its classes, or those that a run of embeddings has seen.
-pub fn learned(file: &Path, spec: &Spec) -> Result<Vec<String>> {
-    let folder = if file.is_dir() { Some(file) } else { file.parent() };
-    Ok(match folder.and_then(SavedClasses::find) {
+/// What the model of a run's folder or a file knows by images: its classes, or those that a run of embeddings has seen.
+///
+/// # Errors
+/// A file of classes that cannot be read.
+pub fn learned(model: &Path, spec: &Spec) -> Result<Vec<String>> {
+    Ok(match SavedClasses::find(model) {
         Some(saved) => {
             let about = SavedClasses::open(&saved)?.about;
             about.classes[..about.seen].to_vec()
