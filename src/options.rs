@@ -36,6 +36,17 @@ pub fn defaults<T: Args>() -> T {
     T::from_arg_matches(&matches).expect("options of this crate have defaults")
 }
 
+/// Reads the options that the run in the folder `run` was started with.
+///
+/// # Errors
+/// A folder without a `config.json`, or with that of another command.
+pub fn of_run<T: DeserializeOwned>(run: &Path) -> Result<T> {
+    let file = run.join("config.json");
+    let text = std::fs::read_to_string(&file).map_err(Error::io(&file, "cannot read the configuration of the run"))?;
+    serde_json::from_str(&text)
+        .map_err(|error| Error::file(&file, format!("not a configuration of this command: {error}")))
+}
+
 /// Reads options from a JSON file, with what stands on the command line taking precedence; unknown keys are refused.
 ///
 /// # Errors

@@ -147,6 +147,10 @@ fn methods_that_learn_stand_in_one_table() {
     let text = String::from_utf8(output.stdout).expect("text");
     assert!(text.contains("eszsl") && text.contains("sae") && text.contains("chance 25.00 %"), "{text}");
     assert!(json(&scene.path("files/zeroshot.json"))[0]["runs"][0]["setting"]["gamma"].is_number());
+    for more in [["--data", "colours"], ["--model", "resnet18"], ["--prompt", "a {}"], ["--descriptions", "glove"]] {
+        let said = stderr(&scene.run(&[&words[..], &more].concat()));
+        assert!(said.contains("--features <FILE>' cannot be used with '--"), "{said}");
+    }
 
     colours(&scene);
     let words = ["zeroshot", "compare", "--data", "colours", "--attributes", "colours.csv", "--model", "runs/run"];
@@ -265,6 +269,14 @@ fn a_trained_network_names_classes_that_it_never_saw() {
     for file in ["model.safetensors", "classes.safetensors", "checkpoints/last/model.safetensors"] {
         assert!(bytes(&scene.path("runs/whole").join(file)) == bytes(&scene.path("runs/killed").join(file)), "{file}");
     }
+    // what was frozen is read from the run
+    let inspected = scene.run(&["inspect", "runs/killed", "--json"]);
+    succeed(&inspected);
+    let found: Value = serde_json::from_slice(&inspected.stdout).expect("JSON");
+    let trainable: Vec<bool> =
+        found["stages"].as_array().expect("stages").iter().map(|stage| stage["trainable"] != 0).collect();
+    assert_eq!((&trainable[..3], trainable.last()), (&[false, false, true][..], Some(&true)), "{found}");
+
     for (more, expected) in [
         (&["--unseen", "navy"][..], "7 seen classes and 1 unseen; expected 2 of each"),
         (&["--unseen", "navy,pink"], "--unseen pink: none of the classes"),

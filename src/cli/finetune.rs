@@ -1,15 +1,15 @@
 //! `regraft finetune`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{ArgMatches, Args};
 
+use super::single::SingleArgs;
 use super::{interrupt, output};
+use crate::Error;
 use crate::methods::both_labelled::finetune::{self, FinetuneOptions, Outcome};
 use crate::report::RunDir;
-use crate::train::Checkpoint;
-use crate::{Error, options};
 
 /// The command's arguments.
 #[derive(Debug, Args)]
@@ -27,33 +27,14 @@ use crate::{Error, options};
 pub struct FinetuneArgs {
     #[command(flatten)]
     options: FinetuneOptions,
-    /// Folder of the run [default: the next free runs/finetune-NNN]
-    #[arg(long, value_name = "FOLDER", help_heading = "Run")]
-    out: Option<PathBuf>,
-    /// Goes on with this run from its last checkpoint, with the options it was started with
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["out", "force", "config", "seeds", "lr_find"], help_heading = "Run")]
-    resume: Option<PathBuf>,
-    /// Overwrites a run that is in the folder already
-    #[arg(long, help_heading = "Run")]
-    force: bool,
     /// Repeats with seeds SEED, SEED+1, … and reports mean ± standard deviation
-    #[arg(long, value_name = "N", help_heading = "Run")]
+    #[arg(long, value_name = "N", conflicts_with = "resume", help_heading = "Run")]
     seeds: Option<u64>,
     /// Draws the loss against the learning rate instead of training, and suggests a rate
-    #[arg(long, help_heading = "Run")]
+    #[arg(long, conflicts_with = "resume", help_heading = "Run")]
     lr_find: bool,
-    /// Reads options from a JSON file, as a run's config.json; what is typed takes precedence
-    #[arg(long, value_name = "FILE", help_heading = "Run")]
-    config: Option<PathBuf>,
-    /// Prints all options as JSON and ends
-    #[arg(long, help_heading = "Run")]
-    print_config: bool,
-    /// Prints the result as JSON
-    #[arg(long, help_heading = "Run")]
-    json: bool,
-    /// Shows no progress
-    #[arg(long, short, help_heading = "Run")]
-    quiet: bool,
+    #[command(flatten)]
+    single: SingleArgs,
 }
 
 /// Runs the command.
@@ -61,52 +42,30 @@ pub struct FinetuneArgs {
 /// # Errors
 /// See [`finetune::run`].
 pub fn run(args: FinetuneArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
-    if let Some(folder) = &args.resume {
-        let options = finetune::options_of(folder)?;
-        let run = RunDir::open(folder)?;
-        output::outcome(&train(&options, &run, &args)?, &run, args.json)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let options = match &args.config {
-        Some(file) => options::from_file(file, &args.options, matches)?,
-        None => args.options.clone(),
-    };
-    if args.print_config {
+    let options = args.single.options(&args.options, matches)?;
+    if args.single.print_config {
         output::print_json(&options.resolved())?;
         return Ok(ExitCode::SUCCESS);
     }
     options.validate()?;
-    output::fetch_if_missing(&options.model, args.quiet)?;
-    if args.lr_find {
-        return find_rate(&options, &args);
-    }
+    output::fetch_if_missing(&options.model, args.single.quiet)?;
+    let out = args.single.out.as_deref();
     match args.seeds {
+        _ if args.lr_find => find_rate(&options, &args)?,
         None => {
-            let run = folder(&args, args.out.as_deref())?;
-            output::outcome(&train(&options, &run, &args)?, &run, args.json)?;
+            let (run, outcome) = train(&options, &args, out)?;
+            output::outcome(&outcome, &run, args.single.json)?;
         }
         Some(count) => repeat(&options, count, &args)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn folder(args: &FinetuneArgs, out: Option<&Path>) -> crate::Result<RunDir> {
-    match out {
-        Some(out) => RunDir::create(out, args.force),
-        None => RunDir::create_numbered("runs", "finetune"),
-    }
-}
-
-fn train(options: &FinetuneOptions, run: &RunDir, args: &FinetuneArgs) -> crate::Result<Outcome> {
-    let resume = args.resume.is_some();
-    let step = if resume {
-        Some(Checkpoint::read_state(&run.last())?.step as u64)
-    } else {
-        run.write_config(&options.resolved())?;
-        None
-    };
-    let mut observers = interrupt::observers(run, step, args.quiet)?;
-    finetune::run(options, run, &mut observers, interrupt::flag(), resume)
+fn train(options: &FinetuneOptions, args: &FinetuneArgs, out: Option<&Path>) -> crate::Result<(RunDir, Outcome)> {
+    let (run, step) = args.single.run("finetune", out, &options.resolved())?;
+    let mut observers = interrupt::observers(&run, step, args.single.quiet)?;
+    let outcome = finetune::run(options, &run, &mut observers, interrupt::flag(), step.is_some())?;
+    Ok((run, outcome))
 }
 
 /// One run per seed, and the spread of what they found.
@@ -115,7 +74,7 @@ fn repeat(options: &FinetuneOptions, count: u64, args: &FinetuneArgs) -> anyhow:
         return Err(Error::Usage(format!("--seeds {count}: a spread needs at least 2")).into());
     }
     // One folder holds the spread and a run per seed.
-    let all = match &args.out {
+    let all = match &args.single.out {
         Some(out) => out.clone(),
         None => RunDir::next_free("runs", "finetune")?,
     };
@@ -123,18 +82,16 @@ fn repeat(options: &FinetuneOptions, count: u64, args: &FinetuneArgs) -> anyhow:
     for seed in options.machine.seed..options.machine.seed + count {
         let mut options = options.clone();
         options.machine.seed = seed;
-        let run = folder(args, Some(&all.join(format!("seed-{seed}"))))?;
-        outcomes.push((seed, train(&options, &run, args)?));
+        let (_, outcome) = train(&options, args, Some(&all.join(format!("seed-{seed}"))))?;
+        outcomes.push((seed, outcome));
     }
-    output::spread(&outcomes, &all, args.json)?;
+    output::spread(&outcomes, &all, args.single.json)?;
     Ok(())
 }
 
-fn find_rate(options: &FinetuneOptions, args: &FinetuneArgs) -> anyhow::Result<ExitCode> {
-    let run = folder(args, args.out.as_deref())?;
-    run.write_config(&options.resolved())?;
-    let mut observers = interrupt::observers(&run, None, args.quiet)?;
+fn find_rate(options: &FinetuneOptions, args: &FinetuneArgs) -> anyhow::Result<()> {
+    let (run, _) = args.single.run("finetune", args.single.out.as_deref(), &options.resolved())?;
+    let mut observers = interrupt::observers(&run, None, args.single.quiet)?;
     let found = finetune::find_rate(options, &run, &mut observers, interrupt::flag())?;
-    output::rate(&found, args.json)?;
-    Ok(ExitCode::SUCCESS)
+    output::rate(&found, args.single.json)
 }

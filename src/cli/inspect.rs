@@ -10,13 +10,13 @@ use tch::Device;
 
 use super::output;
 use crate::data::Preprocessing;
-use crate::methods::both_labelled::finetune;
 use crate::models::formats::torchscript::Archive;
 use crate::models::formats::{Format, StateDict, dtype_name};
 use crate::models::torchscript::{self, TorchScript};
 use crate::models::{Builder, OF_RUN, Outline, Selector, Spec, Store, architecture, names, recognise, registry};
 use crate::report::{Align, Table, format};
-use crate::{Error, Result};
+use crate::train::Freezing;
+use crate::{Error, Result, files};
 
 /// The command's arguments.
 #[derive(Debug, Args)]
@@ -223,8 +223,8 @@ fn stages(outline: &Outline, store: &Store, args: &InspectArgs) -> Result<Vec<St
     // A run says what it froze; what is frozen to its end is what never learned.
     let frozen = match args.file.join("config.json") {
         config if config.is_file() => {
-            let options = finetune::options_of(&args.file)?;
-            Some(options.freezing.plan(outline, store)?.frozen(usize::MAX))
+            let freezing: Freezing = files::read_json(config)?;
+            Some(freezing.plan(outline, store)?.frozen(usize::MAX))
         }
         _ => None,
     };

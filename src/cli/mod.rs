@@ -24,6 +24,7 @@ mod interrupt;
 mod output;
 mod run_bar;
 mod several;
+mod single;
 
 use std::process::ExitCode;
 

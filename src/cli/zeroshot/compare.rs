@@ -24,7 +24,13 @@ use crate::{Error, Result, files};
 )]
 pub(super) struct CompareArgs {
     /// A file of features and labels, as res101.mat
-    #[arg(long, value_name = "FILE", requires = "splits", conflicts_with = "data", help_heading = "Features")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "splits",
+        conflicts_with_all = ["data", "model", "prompt", "attributes", "descriptions", "image_size", "mean", "std"],
+        help_heading = "Features"
+    )]
     features: Option<PathBuf>,
     /// Which of them are seen, and the classes' attributes, as att_splits.mat
     #[arg(long, value_name = "FILE", requires = "features", help_heading = "Features")]
@@ -93,11 +99,6 @@ struct Run {
 pub(super) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     if args.seeds == 0 {
         return Err(Error::Usage("--seeds must be at least 1".into()).into());
-    }
-    let about = &args.images.about;
-    if args.features.is_some() && (about.attributes.is_some() || !about.descriptions.is_empty()) {
-        let reason = "--features comes with the attributes of --splits; leave --attributes and --descriptions out";
-        return Err(Error::Usage(reason.into()).into());
     }
     if let Some(twice) = (1..args.methods.len()).find(|&at| args.methods[..at].contains(&args.methods[at])) {
         return Err(Error::Usage(format!("--methods names {} twice", args.methods[twice].name())).into());

@@ -43,7 +43,8 @@ fn grafted(name: &str, head: HeadKind) -> Result<Classifier> {
 
 fn assert_close(what: &str, found: &Tensor, expected: &Tensor) {
     let error = f64::try_from((found.detach() - expected).abs().max()).unwrap();
-    assert!(error < 1e-5, "{what} is off by {error:.1e}");
+    let largest = f64::try_from(expected.abs().max()).unwrap();
+    assert!(error < 1e-5 * largest.max(1.0), "{what} is off by {error:.1e}, of at most {largest:.1}");
 }
 
 #[test]

@@ -31,7 +31,7 @@ use std::sync::atomic::AtomicBool;
 use build::Purpose;
 pub use initial::InitialWeights;
 pub use objective::Finetune;
-pub use options::{FinetuneOptions, Keep, options_of};
+pub use options::{FinetuneOptions, Keep};
 pub use outcome::{Outcome, SourceAccuracy};
 
 use tch::Device;

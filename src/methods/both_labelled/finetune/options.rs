@@ -1,7 +1,5 @@
 //! All options of fine-tuning.
 
-use std::path::Path;
-
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
@@ -135,14 +133,4 @@ impl FinetuneOptions {
         options.keep = Some(self.keep.unwrap_or(if self.data.shots.is_some() { Keep::Last } else { Keep::Best }));
         options
     }
-}
-
-/// Reads the options of an earlier run.
-///
-/// # Errors
-/// A folder without a `config.json`, or one of another command.
-pub fn options_of(run: &Path) -> Result<FinetuneOptions> {
-    let file = run.join("config.json");
-    let text = std::fs::read_to_string(&file).map_err(Error::io(&file, "cannot read the configuration of the run"))?;
-    serde_json::from_str(&text).map_err(|error| Error::file(&file, format!("not a fine-tuning configuration: {error}")))
 }
