@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Args};
 
 use super::output;
-use super::several::SeveralArgs;
+use super::run_args::RunArgs;
 use crate::Error;
 use crate::data::FeatureSet;
 use crate::methods::source_labelled::adapt::{self, AdaptOptions, ORACLE};
@@ -38,7 +38,7 @@ pub struct AdaptArgs {
     #[command(flatten)]
     features: FeatureOptions,
     #[command(flatten)]
-    several: SeveralArgs,
+    run: RunArgs,
 }
 
 /// Runs the command.
@@ -46,8 +46,8 @@ pub struct AdaptArgs {
 /// # Errors
 /// See [`adapt::compare`].
 pub fn run(args: &AdaptArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
-    let options = args.several.options(&args.options, matches)?;
-    if args.several.print_config {
+    let options = args.run.options(&args.options, matches)?;
+    if args.run.print_config {
         output::print_json(&options.resolved())?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -57,11 +57,11 @@ pub fn run(args: &AdaptArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         return features(args, &options, source, target);
     }
     options.validate()?;
-    output::fetch_if_missing(&options.model, args.several.quiet)?;
+    output::fetch_if_missing(&options.model, args.run.quiet)?;
     let out = &args.out;
-    let mut cells = args.several.cells(out);
+    let mut cells = args.run.cells(out);
     let found = adapt::compare(&options, args.seeds, &mut cells, &mut |label, result| {
-        if !args.several.quiet {
+        if !args.run.quiet {
             let source = format::percent(result.metrics["source/accuracy"]);
             let target = result
                 .metrics
@@ -73,7 +73,7 @@ pub fn run(args: &AdaptArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     crate::files::write_json(out.join("adapt.json"), &found)?;
     let picture = out.join("adapt.png");
     let has_picture = adapt::plot(&found, &picture)?;
-    if args.several.json {
+    if args.run.json {
         output::print_json(&found)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -95,7 +95,7 @@ pub fn run(args: &AdaptArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
 /// The same with features that others computed.
 fn features(args: &AdaptArgs, options: &AdaptOptions, source: &Path, target: &Path) -> anyhow::Result<ExitCode> {
     let (first, out, numbers) = (options.machine.seed, &args.out, args.out.join("features.json"));
-    if numbers.is_file() && !args.several.force {
+    if numbers.is_file() && !args.run.force {
         let reason = "is there already; choose another --out, or start over with --force";
         return Err(Error::file(numbers, reason).into());
     }
@@ -106,7 +106,7 @@ fn features(args: &AdaptArgs, options: &AdaptOptions, source: &Path, target: &Pa
         let text = one.predicted.join("\n") + "\n";
         crate::files::write_bytes(out.join(format!("{}.txt", one.method.name())), text.as_bytes())?;
     }
-    if args.several.json {
+    if args.run.json {
         output::print_json(&found)?;
         return Ok(ExitCode::SUCCESS);
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Args};
 
-use super::single::SingleArgs;
+use super::run_args::SingleArgs;
 use super::{interrupt, output};
 use crate::Error;
 use crate::methods::both_labelled::finetune::{self, FinetuneOptions, Outcome};
@@ -31,7 +31,7 @@ pub struct FinetuneArgs {
     #[arg(long, value_name = "N", conflicts_with = "resume", help_heading = "Run")]
     seeds: Option<u64>,
     /// Draws the loss against the learning rate instead of training, and suggests a rate
-    #[arg(long, conflicts_with = "resume", help_heading = "Run")]
+    #[arg(long, conflicts_with_all = ["resume", "seeds"], help_heading = "Run")]
     lr_find: bool,
     #[command(flatten)]
     single: SingleArgs,
@@ -43,27 +43,29 @@ pub struct FinetuneArgs {
 /// See [`finetune::run`].
 pub fn run(args: FinetuneArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let options = args.single.options(&args.options, matches)?;
-    if args.single.print_config {
+    if args.single.run.print_config {
         output::print_json(&options.resolved())?;
         return Ok(ExitCode::SUCCESS);
     }
     options.validate()?;
-    output::fetch_if_missing(&options.model, args.single.quiet)?;
-    let out = args.single.out.as_deref();
-    match args.seeds {
-        _ if args.lr_find => find_rate(&options, &args)?,
-        None => {
-            let (run, outcome) = train(&options, &args, out)?;
-            output::outcome(&outcome, &run, args.single.json)?;
-        }
-        Some(count) => repeat(&options, count, &args)?,
+    // a checkpoint is all that a run needs to go on
+    if args.single.resume.is_none() {
+        output::fetch_if_missing(&options.model, args.single.run.quiet)?;
+    }
+    if args.lr_find {
+        find_rate(&options, &args)?;
+    } else if let Some(count) = args.seeds {
+        repeat(&options, count, &args)?;
+    } else {
+        let (run, outcome) = train(&options, &args, args.single.out.as_deref())?;
+        output::outcome(&outcome, &run, args.single.run.json)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn train(options: &FinetuneOptions, args: &FinetuneArgs, out: Option<&Path>) -> crate::Result<(RunDir, Outcome)> {
-    let (run, step) = args.single.run("finetune", out, &options.resolved())?;
-    let mut observers = interrupt::observers(&run, step, args.single.quiet)?;
+    let (run, step) = args.single.folder("finetune", out, &options.resolved())?;
+    let mut observers = interrupt::observers(&run, step, args.single.run.quiet)?;
     let outcome = finetune::run(options, &run, &mut observers, interrupt::flag(), step.is_some())?;
     Ok((run, outcome))
 }
@@ -85,13 +87,13 @@ fn repeat(options: &FinetuneOptions, count: u64, args: &FinetuneArgs) -> anyhow:
         let (_, outcome) = train(&options, args, Some(&all.join(format!("seed-{seed}"))))?;
         outcomes.push((seed, outcome));
     }
-    output::spread(&outcomes, &all, args.single.json)?;
+    output::spread(&outcomes, &all, args.single.run.json)?;
     Ok(())
 }
 
 fn find_rate(options: &FinetuneOptions, args: &FinetuneArgs) -> anyhow::Result<()> {
-    let (run, _) = args.single.run("finetune", args.single.out.as_deref(), &options.resolved())?;
-    let mut observers = interrupt::observers(&run, None, args.single.quiet)?;
+    let (run, _) = args.single.folder("finetune", args.single.out.as_deref(), &options.resolved())?;
+    let mut observers = interrupt::observers(&run, None, args.single.run.quiet)?;
     let found = finetune::find_rate(options, &run, &mut observers, interrupt::flag())?;
-    output::rate(&found, args.single.json)
+    output::rate(&found, args.single.run.json)
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Args};
 
 use super::output::{print, print_json};
-use super::several::SeveralArgs;
+use super::run_args::RunArgs;
 use super::{embedded, output};
 use crate::methods::both_labelled::layers::{self, LayersOptions};
 
@@ -26,7 +26,7 @@ pub struct LayersArgs {
     #[arg(long, value_name = "FOLDER", default_value = "runs/layers", help_heading = "Run")]
     out: PathBuf,
     #[command(flatten)]
-    several: SeveralArgs,
+    run: RunArgs,
 }
 
 /// Runs the command.
@@ -34,8 +34,8 @@ pub struct LayersArgs {
 /// # Errors
 /// See [`layers::run`].
 pub fn run(args: LayersArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
-    let mut options = args.several.options(&args.options, matches)?;
-    if args.several.print_config {
+    let mut options = args.run.options(&args.options, matches)?;
+    if args.run.print_config {
         print_json(&options)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -46,10 +46,10 @@ pub fn run(args: LayersArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     }
     options.validate()?;
     if options.pretrained {
-        output::fetch_if_missing(&options.finetune.model, args.several.quiet)?;
+        output::fetch_if_missing(&options.finetune.model, args.run.quiet)?;
     }
-    let outcome = layers::run(&options, &mut args.several.cells(&args.out))?;
-    if args.several.json {
+    let outcome = layers::run(&options, &mut args.run.cells(&args.out))?;
+    if args.run.json {
         print_json(&outcome)?;
         return Ok(ExitCode::SUCCESS);
     }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Args};
 
 use super::output;
-use super::several::SeveralArgs;
+use super::run_args::RunArgs;
 use crate::methods::both_labelled::matrix::{self, MatrixOptions};
 
 /// The command's arguments.
@@ -27,7 +27,7 @@ pub struct MatrixArgs {
     #[arg(long, value_name = "FOLDER", default_value = "runs/matrix", help_heading = "Run")]
     out: PathBuf,
     #[command(flatten)]
-    several: SeveralArgs,
+    run: RunArgs,
 }
 
 /// Runs the command.
@@ -35,20 +35,20 @@ pub struct MatrixArgs {
 /// # Errors
 /// See [`matrix::run`].
 pub fn run(args: &MatrixArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
-    let (options, out) = (args.several.options(&args.options, matches)?, &args.out);
-    if args.several.print_config {
+    let (options, out) = (args.run.options(&args.options, matches)?, &args.out);
+    if args.run.print_config {
         output::print_json(&options)?;
         return Ok(ExitCode::SUCCESS);
     }
     options.validate()?;
-    output::fetch_if_missing(&options.finetune.model, args.several.quiet)?;
-    let mut cells = args.several.cells(out);
+    output::fetch_if_missing(&options.finetune.model, args.run.quiet)?;
+    let mut cells = args.run.cells(out);
     let outcome = matrix::run(&options, &mut cells, &mut |line| {
-        if !args.several.quiet {
+        if !args.run.quiet {
             eprintln!("{line}");
         }
     })?;
-    if args.several.json {
+    if args.run.json {
         output::print_json(&outcome)?;
         return Ok(ExitCode::SUCCESS);
     }

@@ -22,9 +22,8 @@ mod embedded;
 mod forward;
 mod interrupt;
 mod output;
+mod run_args;
 mod run_bar;
-mod several;
-mod single;
 
 use std::process::ExitCode;
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Args};
 
 use super::output;
-use super::several::SeveralArgs;
+use super::run_args::RunArgs;
 use crate::methods::both_labelled::multitask::{self, CompareOptions, MultitaskOptions};
 use crate::report::format;
 
@@ -29,7 +29,7 @@ pub struct MultitaskArgs {
     #[arg(long, value_name = "FOLDER", default_value = "runs/multitask", help_heading = "Run")]
     out: PathBuf,
     #[command(flatten)]
-    several: SeveralArgs,
+    run: RunArgs,
 }
 
 /// Runs the command.
@@ -37,17 +37,17 @@ pub struct MultitaskArgs {
 /// # Errors
 /// See [`multitask::compare`].
 pub fn run(args: MultitaskArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
-    let options = args.several.options(&args.options, matches)?;
-    if args.several.print_config {
+    let options = args.run.options(&args.options, matches)?;
+    if args.run.print_config {
         output::print_json(&options.resolved())?;
         return Ok(ExitCode::SUCCESS);
     }
     args.compare.validate(&options)?;
-    output::fetch_if_missing(&options.finetune.model, args.several.quiet)?;
+    output::fetch_if_missing(&options.finetune.model, args.run.quiet)?;
     let out = &args.out;
-    let mut cells = args.several.cells(out);
+    let mut cells = args.run.cells(out);
     let found = multitask::compare(&options, &args.compare, &mut cells, &mut |label, result| {
-        if !args.several.quiet {
+        if !args.run.quiet {
             let accuracy = format::percent(result.metrics["accuracy"]);
             eprintln!("{label}: {accuracy} after {} steps in {}", result.steps, format::seconds(result.seconds));
         }
@@ -58,7 +58,7 @@ pub fn run(args: MultitaskArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode
     if is_curve {
         multitask::plot(&found, &picture)?;
     }
-    if args.several.json {
+    if args.run.json {
         output::print_json(&found)?;
         return Ok(ExitCode::SUCCESS);
     }

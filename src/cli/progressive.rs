@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Args};
 
 use super::output;
-use super::several::SeveralArgs;
+use super::run_args::RunArgs;
 use crate::methods::both_labelled::progressive::{self, Outcome, ProgressiveOptions};
 use crate::report::{Align, Table, format};
 
@@ -27,7 +27,7 @@ pub struct ProgressiveArgs {
     #[arg(long, value_name = "FOLDER", default_value = "runs/progressive", help_heading = "Run")]
     out: PathBuf,
     #[command(flatten)]
-    several: SeveralArgs,
+    run: RunArgs,
 }
 
 /// Runs the command.
@@ -35,18 +35,18 @@ pub struct ProgressiveArgs {
 /// # Errors
 /// See [`progressive::run`].
 pub fn run(args: ProgressiveArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
-    let options = args.several.options(&args.options, matches)?;
-    if args.several.print_config {
+    let options = args.run.options(&args.options, matches)?;
+    if args.run.print_config {
         output::print_json(&options)?;
         return Ok(ExitCode::SUCCESS);
     }
     options.validate()?;
-    output::fetch_if_missing(&options.finetune.model, args.several.quiet)?;
+    output::fetch_if_missing(&options.finetune.model, args.run.quiet)?;
     let root = &args.out;
-    let mut cells = args.several.cells(root);
+    let mut cells = args.run.cells(root);
     let outcome = progressive::run(&options, &mut cells)?;
     crate::files::write_json(root.join("progressive.json"), &outcome)?;
-    if args.several.json {
+    if args.run.json {
         output::print_json(&outcome)?;
     } else {
         output::print(&format!("{}\n{}", table(&outcome), summary(&outcome, root)))?;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Args};
 
-use super::super::single::SingleArgs;
+use super::super::run_args::SingleArgs;
 use super::super::{interrupt, output};
 use crate::methods::source_labelled::zero_shot::train::{self, Outcome, TrainOptions};
 use crate::report::{Align, RunDir, Table, format};
@@ -28,17 +28,24 @@ pub(super) struct TrainArgs {
 /// Runs the command.
 pub(super) fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let options = args.single.options(&args.options, matches)?;
-    if args.single.print_config {
+    if args.single.run.print_config {
         output::print_json(&options.resolved())?;
         return Ok(ExitCode::SUCCESS);
     }
     options.validate()?;
-    output::fetch_if_missing(&options.model, args.single.quiet)?;
-    options.about.descriptions.iter().try_for_each(|name| output::text_source(name, args.single.quiet).map(drop))?;
-    let (run, step) = args.single.run("zeroshot", args.single.out.as_deref(), &options.resolved())?;
-    let mut observers = interrupt::observers(&run, step, args.single.quiet)?;
+    // a checkpoint is all that the network needs to go on; what is said of classes is read again
+    if args.single.resume.is_none() {
+        output::fetch_if_missing(&options.model, args.single.run.quiet)?;
+    }
+    options
+        .about
+        .descriptions
+        .iter()
+        .try_for_each(|name| output::text_source(name, args.single.run.quiet).map(drop))?;
+    let (run, step) = args.single.folder("zeroshot", args.single.out.as_deref(), &options.resolved())?;
+    let mut observers = interrupt::observers(&run, step, args.single.run.quiet)?;
     let outcome = train::run(&options, &run, &mut observers, interrupt::flag(), step.is_some())?;
-    if args.single.json {
+    if args.single.run.json {
         output::print_json(&outcome)?;
     } else {
         output::print(&render(&outcome, &run))?;
