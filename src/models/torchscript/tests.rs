@@ -43,8 +43,7 @@ fn grafted(name: &str, head: HeadKind) -> Result<Classifier> {
 
 fn assert_close(what: &str, found: &Tensor, expected: &Tensor) {
     let error = f64::try_from((found.detach() - expected).abs().max()).unwrap();
-    let largest = f64::try_from(expected.abs().max()).unwrap();
-    assert!(error < 1e-5 * largest.max(1.0), "{what} is off by {error:.1e}, of at most {largest:.1}");
+    assert!(error < 1e-5, "{what} is off by {error:.1e}");
 }
 
 #[test]
@@ -245,7 +244,8 @@ fn a_native_network_that_was_exported_still_trains() -> Result<()> {
     let module = TorchScript::load(&file, Device::Cpu)?.cut(None)?;
     assert_eq!(module.notes(), Vec::<String>::new());
     let module = Classifier::graft(module, spec(HeadKind::Linear, &CLASSES), Device::Cpu, 2)?;
-    let x = Tensor::arange(4 * 3 * 32 * 32, (Kind::Float, Device::Cpu)).sin().reshape([4, 3, 32, 32]);
+    // large enough that the last stages' batch statistics are of many numbers: of four, they make rounding large
+    let x = Tensor::arange(16 * 3 * 64 * 64, (Kind::Float, Device::Cpu)).square().sin().reshape([16, 3, 64, 64]);
     for train in [false, true] {
         let features = |model: &Classifier| model.backbone().forward(&x, train);
         assert_close(if train { "training" } else { "evaluation" }, &features(&module)?, &features(&model)?.detach());
