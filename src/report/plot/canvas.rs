@@ -4,6 +4,9 @@
 
 use std::sync::LazyLock;
 
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 use plotters::prelude::{BitMapBackend, DrawingBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -68,8 +71,12 @@ pub(super) fn render(width: f64, height: f64, draw: impl FnOnce(&mut Canvas) -> 
     let (wide, high) = (width * OVERSAMPLING, height * OVERSAMPLING);
     let mut pixels = vec![255; wide as usize * high as usize * 3];
     draw(&mut Canvas { backend: BitMapBackend::with_buffer(&mut pixels, (wide, high)) })?;
-    let sheet = RgbImage::from_raw(wide, high, pixels).ok_or_else(|| Error::Data("plot: no pixels".into()))?;
-    Ok(image::imageops::thumbnail(&sheet, width, height))
+    let mut averaged = vec![0; width as usize * height as usize * 3];
+    let sheet = TypedImageRef::<U8x3>::from_buffer(wide, high, &pixels).map_err(failed)?;
+    let mut picture = TypedImage::<U8x3>::from_buffer(width, height, &mut averaged).map_err(failed)?;
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Box));
+    Resizer::new().resize_typed(&sheet, &mut picture, &options).map_err(failed)?;
+    RgbImage::from_raw(width, height, averaged).ok_or_else(|| failed("no pixels"))
 }
 
 fn failed(error: impl std::fmt::Display) -> Error {
