@@ -28,8 +28,9 @@ weights: build
 demo: setup ## watch a network that learned ImageNet learn ten kinds of clothes
 	$(REGRAFT) demo
 
+# tests run side by side: more threads than cores would only wait for each other
 test: setup ## run every test
-	$(CARGO) test $(RELEASE)
+	OMP_NUM_THREADS=1 $(CARGO) test $(RELEASE)
 
 check: fmt sizes lint doc test ## everything that has to hold before a commit
 

@@ -11,6 +11,20 @@ use super::support::{Scene, bytes, json, stderr, succeed};
 const COMMON: [&str; 9] =
     ["--from-scratch", "--no-augment", "--device", "cpu", "--quiet", "--workers", "1", "--batch-size", "5"];
 
+/// A target, and a network with batch norm.
+const NORMED: [&str; 10] = [
+    "--target",
+    "data",
+    "--model",
+    "mobilenet_v3_small",
+    "--image-size",
+    "32",
+    "--epochs",
+    "1",
+    "--head",
+    "bottleneck",
+];
+
 fn adapt(scene: &Scene, out: &str, methods: &str, more: &[&str]) -> Output {
     let words = ["adapt", "--source", "data", "--out", out, "--methods", methods];
     scene.run(&[&words[..], &COMMON, more].concat())
@@ -146,9 +160,7 @@ fn all_methods_stand_in_one_table() {
 #[test]
 fn the_statistics_of_the_target_take_the_place_of_the_sources() {
     let scene = Scene::new(6);
-    let more =
-        ["--target", "data", "--model", "resnet18", "--image-size", "32", "--epochs", "1", "--head", "bottleneck"];
-    succeed(&adapt(&scene, "runs/bn", "source-only,ada-bn", &more));
+    succeed(&adapt(&scene, "runs/bn", "source-only,ada-bn", &NORMED));
     let [before, after] = ["source-only", "ada-bn"].map(|method| {
         let file = scene.path(&format!("runs/bn/{method}/seed-0/model.safetensors"));
         safetensors::SafeTensors::deserialize(&bytes(&file))
@@ -233,9 +245,7 @@ fn a_target_without_labels_is_adapted_to_and_not_scored() {
 fn what_is_measured_is_the_model_that_is_kept() {
     // stages that do not learn are run once; the statistics of the target must come before
     let scene = Scene::new(6);
-    let more =
-        ["--target", "data", "--model", "resnet18", "--image-size", "32", "--epochs", "1", "--head", "bottleneck"];
-    let frozen = [&more[..], &["--freeze", "all", "--freeze-random"]].concat();
+    let frozen = [&NORMED[..], &["--freeze", "all", "--freeze-random"]].concat();
     succeed(&adapt(&scene, "runs/bn", "source-only,ada-bn,sa,coral,dann", &frozen));
     for method in ["source-only", "ada-bn", "sa", "coral", "dann"] {
         let run = format!("runs/bn/{method}/seed-0");
@@ -248,7 +258,7 @@ fn what_is_measured_is_the_model_that_is_kept() {
         let [found, kept] = [&found["negative_log_likelihood"], &loss].map(|loss| loss.as_f64().expect("a number"));
         assert!((found - kept).abs() < 1e-4 * kept.abs(), "{method}: {found}, kept {kept}");
     }
-    let linear = [&more[..8], &["--freeze", "all", "--freeze-random"]].concat();
+    let linear = [&NORMED[..8], &["--freeze", "all", "--freeze-random"]].concat();
     let none = adapt(&scene, "runs/none", "adda", &linear);
     assert!(none.status.code() == Some(2) && stderr(&none).contains("frozen"), "{}", stderr(&none));
 }

@@ -6,7 +6,8 @@ use super::support::{Scene, stderr, succeed};
 fn every_job_of_this_program_is_measured() {
     let scene = Scene::new(10);
     let data = scene.data();
-    let words = ["bench", "--alone", "--data", &data, "--models", "resnet18", "--precisions", "fp32", "--json"];
+    let words =
+        ["bench", "--alone", "--data", &data, "--models", "mobilenet_v3_small", "--precisions", "fp32", "--json"];
     let sizes = ["--images", "24", "--batch-size", "4", "--warmup", "1", "--steps", "1", "--repeat", "1"];
     let output = scene.run(&[&words[..], &sizes].concat());
     succeed(&output);

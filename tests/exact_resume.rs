@@ -6,6 +6,8 @@ use super::support::{Scene, bytes, finetune_words, json, stderr, succeed};
 
 /// Everything that could be forgotten: momentum, averages, the schedule, unfreezing, accumulation, mixing, erasing.
 const OPTIONS: &[&str] = &[
+    "--model",
+    "mobilenet_v3_small",
     "--epochs",
     "4",
     "--accumulate",
@@ -13,7 +15,7 @@ const OPTIONS: &[&str] = &[
     "--ema",
     "0.9",
     "--unfreeze-at",
-    "2:layer4",
+    "2:stage5",
     "--clip-grad",
     "1",
     "--mixup",
@@ -33,14 +35,14 @@ const OPTIONS: &[&str] = &[
 fn options() -> Vec<&'static str> {
     // Frozen layers need weights that are worth keeping, or the options are refused: they come from a first run.
     let mut options = OPTIONS.to_vec();
-    options.extend(["--weights", "runs/source/model.safetensors", "--freeze", "layer3,layer4"]);
+    options.extend(["--weights", "runs/source/model.safetensors", "--freeze", "stage4,stage5"]);
     options
 }
 
 #[test]
 fn killed_at_any_moment_and_resumed_it_ends_in_the_same_bytes() {
     let scene = Scene::new(10);
-    succeed(&scene.finetune("source", &["--epochs", "1"]));
+    succeed(&scene.finetune("source", &["--epochs", "1", "--model", "mobilenet_v3_small"]));
     succeed(&scene.finetune("whole", &options()));
     let expected = bytes(&scene.path("runs/whole/model.safetensors"));
     let data = scene.data();

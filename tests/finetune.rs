@@ -53,7 +53,7 @@ fn a_run_learns_and_leaves_what_was_promised() {
     let inspected = scene.run(&["inspect", "runs/run", "--select", "last:1,head"]);
     succeed(&inspected);
     let text = String::from_utf8_lossy(&inspected.stdout).into_owned();
-    assert!(text.contains("layer4") && text.contains("resnet18") && text.contains("selected"), "{text}");
+    assert!(text.contains("conv5") && text.contains("small_cnn") && text.contains("selected"), "{text}");
 }
 
 #[test]

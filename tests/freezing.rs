@@ -3,6 +3,8 @@
 use super::support::{Scene, bytes, json, succeed};
 use safetensors::SafeTensors;
 
+const NETWORK: [&str; 2] = ["--model", "resnet18"];
+
 fn changed(before: &[u8], after: &[u8]) -> Vec<String> {
     let (before, after) = (SafeTensors::deserialize(before).unwrap(), SafeTensors::deserialize(after).unwrap());
     let mut names: Vec<String> = before
@@ -18,7 +20,7 @@ fn changed(before: &[u8], after: &[u8]) -> Vec<String> {
 #[test]
 fn frozen_stages_keep_every_byte_and_the_others_learn() {
     let scene = Scene::new(6);
-    succeed(&scene.finetune("source", &["--epochs", "1"]));
+    succeed(&scene.finetune("source", &[&NETWORK[..], &["--epochs", "1"]].concat()));
     let source = scene.path("runs/source/model.safetensors");
     let options = ["--weights", "runs/source/model.safetensors", "--epochs", "2", "--keep", "last"];
     let learning = ["--optimizer", "sgd", "--lr", "0.1", "--weight-decay", "0.1", "--momentum", "0.9"];
@@ -26,6 +28,7 @@ fn frozen_stages_keep_every_byte_and_the_others_learn() {
         let name = format!("frozen-{}", freeze.replace([':', ','], "-"));
         let mut words = options.to_vec();
         words.extend(learning);
+        words.extend(NETWORK);
         words.extend(["--freeze", freeze]);
         succeed(&scene.finetune(&name, &words));
         let changed = changed(&bytes(&source), &bytes(&scene.path(&format!("runs/{name}/model.safetensors"))));
@@ -41,11 +44,12 @@ fn frozen_stages_keep_every_byte_and_the_others_learn() {
 #[test]
 fn held_statistics_stay_while_scale_and_shift_learn() {
     let scene = Scene::new(6);
-    succeed(&scene.finetune("source", &["--epochs", "1"]));
+    succeed(&scene.finetune("source", &[&NETWORK[..], &["--epochs", "1"]].concat()));
     let source = scene.path("runs/source/model.safetensors");
     let weights = ["--weights", "runs/source/model.safetensors", "--epochs", "1", "--keep", "last"];
     for (policy, affine) in [("hold-statistics", true), ("freeze", false)] {
         let mut words = weights.to_vec();
+        words.extend(NETWORK);
         words.extend(["--batch-norm", policy]);
         succeed(&scene.finetune(policy, &words));
         let changed = changed(&bytes(&source), &bytes(&scene.path(&format!("runs/{policy}/model.safetensors"))));
@@ -58,9 +62,9 @@ fn held_statistics_stay_while_scale_and_shift_learn() {
 #[test]
 fn layers_learn_from_the_epoch_in_which_they_are_unfrozen() {
     let scene = Scene::new(6);
-    succeed(&scene.finetune("source", &["--epochs", "1"]));
+    succeed(&scene.finetune("source", &[&NETWORK[..], &["--epochs", "1"]].concat()));
     let words = ["--weights", "runs/source/model.safetensors", "--freeze", "all", "--unfreeze-at", "1:layer4"];
-    succeed(&scene.finetune("two", &[&words[..], &["--epochs", "2", "--keep", "last"]].concat()));
+    succeed(&scene.finetune("two", &[&words[..], &NETWORK, &["--epochs", "2", "--keep", "last"]].concat()));
     let [source, two] = ["source", "two"].map(|run| bytes(&scene.path(&format!("runs/{run}/model.safetensors"))));
     let changed = changed(&source, &two);
     assert!(changed.iter().any(|name| name.starts_with("layer4")), "{changed:?}");

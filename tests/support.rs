@@ -55,10 +55,13 @@ impl Scene {
     }
 }
 
-/// A command line that trains ResNet-18 from random weights on 32 × 32 pixels.
+/// A command line that trains a small network, or the `--model` that is asked for, from random weights on 32 × 32 pixels.
 pub fn finetune_words<'a>(data: &'a str, out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    let mut words = vec!["finetune", "--data", data, "--out", out, "--model", "resnet18", "--image-size", "32"];
-    words.extend(["--batch-size", "4", "--device", "cpu", "--quiet"]);
+    let mut words = vec!["finetune", "--data", data, "--out", out, "--image-size", "32", "--batch-size", "4"];
+    words.extend(["--device", "cpu", "--quiet"]);
+    if !more.contains(&"--model") {
+        words.extend(["--model", "small_cnn"]);
+    }
     if !more.contains(&"--weights") {
         words.push("--from-scratch");
     }

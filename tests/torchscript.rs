@@ -93,7 +93,8 @@ fn every_head_and_a_second_round_work_on_a_module() {
 #[test]
 fn a_native_model_is_exported_in_every_format() {
     let scene = Scene::new(4);
-    succeed(&scene.finetune("run", &["--epochs", "1"]));
+    let network = ["--model", "mobilenet_v3_small"];
+    succeed(&scene.finetune("run", &[&network[..], &["--epochs", "1"]].concat()));
     let answer = |model: &str| {
         let predicted = scene.run(&["predict", "--model", model, "data/val/red/001.png", "--device", "cpu", "--json"]);
         succeed(&predicted);
@@ -108,7 +109,8 @@ fn a_native_model_is_exported_in_every_format() {
         assert_eq!(found[0]["classes"][0]["class"], expected[0]["classes"][0]["class"]);
     }
     succeed(&scene.run(&["export", "runs/run", "--format", "pth"]));
-    succeed(&scene.finetune("next", &["--epochs", "1", "--weights", "runs/run/export.pth", "--strict"]));
+    let words = ["--epochs", "1", "--weights", "runs/run/export.pth", "--strict"];
+    succeed(&scene.finetune("next", &[&network[..], &words].concat()));
     let refused = scene.run(&["export", "runs/run", "--format", "pth"]);
     assert_eq!(refused.status.code(), Some(2));
     assert!(stderr(&refused).contains("runs/run/export.pth: exists"), "{}", stderr(&refused));

@@ -23,13 +23,14 @@ fn encoder(file: &Path) -> StateDict {
     dict
 }
 
+const NETWORK: &[&str] = &["--model", "resnet18"];
 const COPY: &[&str] = &["--copy", "first:2", "--from", "encoder.safetensors", "--map", "encoder.* -> *"];
 
 #[test]
 fn layers_of_another_network_are_copied_frozen_and_repeated() {
     let scene = Scene::new(4);
     let theirs = encoder(&scene.path("encoder.safetensors"));
-    let words = [COPY, &["--freeze", "first:2", "--epochs", "1"]].concat();
+    let words = [NETWORK, COPY, &["--freeze", "first:2", "--epochs", "1"]].concat();
     succeed(&scene.finetune("first", &words));
     let model = StateDict::read(scene.path("runs/first/model.safetensors")).expect("a model");
     for name in ["conv1.weight", "bn1.running_mean", "layer1.0.conv1.weight", "layer1.1.bn2.running_mean"] {
@@ -47,14 +48,15 @@ fn layers_of_another_network_are_copied_frozen_and_repeated() {
     let model = |name: &str| bytes(&scene.path(&format!("runs/{name}/model.safetensors")));
     assert!(model("first") == model("second"));
     // a run's folder is a checkpoint too, of names that need no rule
-    succeed(&scene.finetune("third", &["--copy", "all", "--from", "runs/first", "--freeze", "all", "--epochs", "1"]));
+    let words = ["--copy", "all", "--from", "runs/first", "--freeze", "all", "--epochs", "1"];
+    succeed(&scene.finetune("third", &[NETWORK, &words].concat()));
 }
 
 #[test]
 fn a_run_that_goes_on_needs_no_file_any_more() {
-    let scene = Scene::new(8);
+    let scene = Scene::new(6);
     encoder(&scene.path("encoder.safetensors"));
-    let words = [COPY, &["--freeze", "first:2", "--epochs", "4", "--checkpoint-every", "1"]].concat();
+    let words = [NETWORK, COPY, &["--freeze", "first:2", "--epochs", "2", "--checkpoint-every", "1"]].concat();
     succeed(&scene.finetune("whole", &words));
     let data = scene.data();
     let mut child = scene.command(&finetune_words(&data, "runs/killed", &words)).spawn().expect("it starts");
@@ -95,13 +97,13 @@ fn hugging_face(name: &str) -> String {
 #[test]
 fn weights_in_another_librarys_names_are_the_same_weights() {
     let scene = Scene::new(4);
-    succeed(&scene.finetune("source", &["--epochs", "1"]));
+    succeed(&scene.finetune("source", &[NETWORK, &["--epochs", "1"]].concat()));
     let mut dict = StateDict::read(scene.path("runs/source/model.safetensors")).expect("a model");
     dict.tensors = dict.tensors.into_iter().map(|(name, tensor)| (hugging_face(&name), tensor)).collect();
     dict.tensors.insert("ema.decay".into(), tch::Tensor::from(0.5f32));
     write_safetensors(scene.path("theirs.safetensors"), &dict).expect("a file");
 
-    let freeze = ["--freeze", "all", "--no-augment", "--epochs", "1"];
+    let freeze = [NETWORK, &["--freeze", "all", "--no-augment", "--epochs", "1"]].concat();
     succeed(
         &scene.finetune("ours", &[&["--weights", "runs/source/model.safetensors", "--strict"], &freeze[..]].concat()),
     );
@@ -147,7 +149,7 @@ fn what_cannot_be_copied_is_said() {
         (&["--strict"], 2, &["--strict", "--from-scratch"]),
         (&[COPY, &["--freeze", "first:3"]].concat(), 2, &["--freeze", "layer2", "--copy"]),
     ] {
-        let output = scene.finetune("refused", &[words, &["--force"]].concat());
+        let output = scene.finetune("refused", &[NETWORK, words, &["--force"]].concat());
         let message = stderr(&output);
         assert_eq!(output.status.code(), Some(code), "{words:?}: {message}");
         for word in expected {

@@ -9,8 +9,12 @@ const WORDS: &str = "blue 0 0 1\ngreen 0 1 0\nred 1 0 0\ncrimson 0.9 0.2 0\nsea 
 
 /// A scene with a model that knows the three colours, and the words.
 fn scene() -> Scene {
+    scene_of("small_cnn")
+}
+
+fn scene_of(network: &str) -> Scene {
     let scene = Scene::new(10);
-    succeed(&scene.finetune("run", &["--epochs", "12", "--lr", "0.001", "--no-augment"]));
+    succeed(&scene.finetune("run", &["--model", network, "--epochs", "12", "--lr", "0.001", "--no-augment"]));
     std::fs::write(scene.path("words.txt"), WORDS).expect("a file");
     scene
 }
@@ -138,7 +142,8 @@ fn what_makes_no_sense_is_said_in_one_line() {
 
 #[test]
 fn methods_that_learn_stand_in_one_table() {
-    let scene = scene();
+    // closed forms need features in which other colours differ too
+    let scene = scene_of("resnet18");
     let files = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/zero_shot/");
     let (features, splits) = (format!("{files}res101.mat"), format!("{files}att_splits.mat"));
     let words = ["zeroshot", "compare", "--features", &features, "--splits", &splits, "--methods", "eszsl,sae"];
@@ -155,15 +160,15 @@ fn methods_that_learn_stand_in_one_table() {
     colours(&scene);
     let words = ["zeroshot", "compare", "--data", "colours", "--attributes", "colours.csv", "--model", "runs/run"];
     let methods = ["--methods", "dap,devise,eszsl,sae", "--out", "compared"];
-    let output = scene.run(&[&words[..], &methods, &["--unseen-classes", "2", "--seeds", "3", "--json"]].concat());
+    let output = scene.run(&[&words[..], &methods, &["--unseen-classes", "2", "--seeds", "2", "--json"]].concat());
     succeed(&output);
     let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(found.as_array().map(Vec::len), Some(4));
-    assert!(scene.path("compared/devise/seed-2/result.json").is_file());
+    assert!(scene.path("compared/devise/seed-1/result.json").is_file());
     let said = stderr(&scene.run(&[&words[..], &methods, &["--unseen-classes", "2"]].concat()));
     assert!(said.contains("compared/zeroshot.json: is there already"), "{said}");
     for one in found.as_array().expect("a list") {
-        assert_eq!(one["t1"]["values"].as_array().map(Vec::len), Some(3));
+        assert_eq!(one["t1"]["values"].as_array().map(Vec::len), Some(2));
         // a ranking of four classes need not say much of others, but it learns these
         let measure = if one["method"] == "devise" { "seen" } else { "t1" };
         assert!(one[measure]["mean"].as_f64().expect("a number") > 0.6, "{one}");
