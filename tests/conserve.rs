@@ -1,7 +1,5 @@
 //! Fine-tuning that stays close to its source model, and the source task beside the new one.
 
-use std::time::Duration;
-
 use super::support::{Scene, bytes, finetune_words, json, stderr, succeed};
 
 /// A network with batch norm.
@@ -103,13 +101,7 @@ fn a_killed_run_goes_on_without_its_source_to_the_same_bytes() {
     let more = [&ALL[..], &["--epochs", "6", "--checkpoint-every", "1", "--source-data", "data"]].concat();
     succeed(&finetune(&scene, "whole", "other", &more));
     let data = scene.path("other").display().to_string();
-    let mut child = scene.command(&words(&data, "runs/killed", &more)).spawn().expect("it starts");
-    let checkpoint = scene.path("runs/killed/checkpoints/last/state.json");
-    while !checkpoint.exists() {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    child.kill().expect("it can be killed");
-    child.wait().expect("it ends");
+    scene.kill_at(&words(&data, "runs/killed", &more), "runs/killed/checkpoints/last/state.json");
     std::fs::rename(scene.path("runs/source"), scene.path("gone")).expect("it can be moved");
     succeed(&scene.run(&["finetune", "--resume", "runs/killed", "--quiet"]));
     let [whole, killed] = ["whole", "killed"].map(|name| scene.path(&format!("runs/{name}")));

@@ -66,9 +66,10 @@ fn it_compares_three_ways_and_repeats_nothing() {
 fn interrupted_it_goes_on_when_started_again() {
     let scene = Scene::new(1);
     let long = || demo(&scene, "3", &["--quiet"]);
-    let child = long().stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut child = long().stderr(Stdio::piped()).spawn().expect("it starts");
     let log = scene.path("runs/demo/scratch-1/metrics.jsonl");
     while !std::fs::read_to_string(&log).is_ok_and(|log| log.contains("\"event\":\"started\"")) {
+        assert!(child.try_wait().expect("its state").is_none(), "it ended before it had started");
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status();

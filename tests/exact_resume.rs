@@ -111,9 +111,10 @@ fn an_interrupted_run_saves_says_so_and_goes_on() {
     let scene = Scene::new(10);
     let data = scene.data();
     let words = finetune_words(&data, "runs/interrupted", &["--epochs", "300"]);
-    let child = scene.command(&words).stderr(std::process::Stdio::piped()).spawn().expect("it starts");
+    let mut child = scene.command(&words).stderr(std::process::Stdio::piped()).spawn().expect("it starts");
     let log = scene.path("runs/interrupted/metrics.jsonl");
     while !std::fs::read_to_string(&log).is_ok_and(|log| log.contains("\"event\":\"step\"")) {
+        assert!(child.try_wait().expect("its state").is_none(), "it ended before its first step");
         std::thread::sleep(Duration::from_millis(50));
     }
     let interrupt = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::process::Output;
-use std::time::Duration;
 
 use super::support::{Scene, bytes, json, stderr, succeed};
 
@@ -121,13 +120,7 @@ fn killed_and_started_again_it_ends_in_the_same_bytes() {
         ];
         let [whole, killed] = ["whole", "killed"].map(|name| format!("runs/{name}-{number}"));
         succeed(&multitask(&scene, &whole, &more));
-        let mut child = scene.command(&words(&killed, &more)).spawn().expect("it starts");
-        let last = scene.path(&killed).join("together/checkpoints/last/state.json");
-        while !last.exists() {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        child.kill().expect("it can be killed");
-        child.wait().expect("it ends");
+        scene.kill_at(&words(&killed, &more), &format!("{killed}/together/checkpoints/last/state.json"));
         assert!(!scene.path(&killed).join("together/result.json").exists(), "killed too late to show anything");
         succeed(&multitask(&scene, &killed, &more));
         let [whole, killed] = [whole, killed].map(|run| scene.path(&run).join("together"));

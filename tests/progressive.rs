@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::process::Output;
-use std::time::Duration;
 
 use safetensors::SafeTensors;
 
@@ -137,12 +136,7 @@ fn a_killed_column_goes_on_without_the_one_beside_it_to_the_same_bytes() {
     let more = ["--beside", "runs/first", "--epochs", "10", "--checkpoint-every", "1", "--ema", "0.9"];
     succeed(&finetune(&scene, "warm", "whole", &more));
     let words = [&["finetune", "--data", "warm", "--out", "runs/killed"], &NETWORK[..], &more].concat();
-    let mut child = scene.command(&words).spawn().expect("it starts");
-    while !scene.path("runs/killed/checkpoints/last/state.json").exists() {
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    child.kill().expect("it can be killed");
-    child.wait().expect("it ends");
+    scene.kill_at(&words, "runs/killed/checkpoints/last/state.json");
     assert!(!scene.path("runs/killed/result.json").exists());
     std::fs::rename(scene.path("runs/first"), scene.path("gone")).expect("it can be moved");
     succeed(&scene.run(&["finetune", "--resume", "runs/killed", "--quiet"]));

@@ -49,6 +49,17 @@ impl Scene {
         self.command(words).output().expect("the program starts")
     }
 
+    /// Starts a command, and kills it as soon as it has written this file.
+    pub fn kill_at(&self, words: &[&str], file: &str) {
+        let mut child = self.command(words).spawn().expect("the program starts");
+        while !self.path(file).exists() {
+            assert!(child.try_wait().expect("its state").is_none(), "it ended without {file}");
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        child.kill().expect("it can be killed");
+        child.wait().expect("it ends");
+    }
+
     /// Fine-tunes a small random network, quickly, as `name`.
     pub fn finetune(&self, name: &str, more: &[&str]) -> Output {
         self.run(&finetune_words(&self.data(), &format!("runs/{name}"), more))

@@ -60,13 +60,7 @@ fn what_is_frozen_in_a_module_stays_and_a_killed_run_goes_on_to_the_same_bytes()
     let (data, model) = (scene.data(), module("traced_train"));
     let line = ["finetune", "--data", &data, "--out", "runs/killed", "--model", &model, "--image-size", "32"];
     let line = [&line[..], &["--device", "cpu", "--batch-size", "4", "--lr", "0.01", "--quiet"], &words].concat();
-    let mut child = scene.command(&line).spawn().expect("it starts");
-    while !scene.path("runs/killed/checkpoints/last/state.json").exists() {
-        assert!(child.try_wait().expect("it can be asked").is_none(), "it ended before its first checkpoint");
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
-    child.kill().expect("it can be killed");
-    child.wait().expect("it ends");
+    scene.kill_at(&line, "runs/killed/checkpoints/last/state.json");
     assert!(!scene.path("runs/killed/result.json").exists());
     succeed(&scene.run(&["finetune", "--resume", "runs/killed", "--quiet"]));
     assert!(bytes(&scene.path("runs/whole/model.pt")) == bytes(&scene.path("runs/killed/model.pt")));

@@ -59,12 +59,7 @@ fn a_run_that_goes_on_needs_no_file_any_more() {
     let words = [NETWORK, COPY, &["--freeze", "first:2", "--epochs", "2", "--checkpoint-every", "1"]].concat();
     succeed(&scene.finetune("whole", &words));
     let data = scene.data();
-    let mut child = scene.command(&finetune_words(&data, "runs/killed", &words)).spawn().expect("it starts");
-    while !scene.path("runs/killed/checkpoints/last/state.json").exists() {
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    child.kill().expect("it can be killed");
-    child.wait().expect("it ends");
+    scene.kill_at(&finetune_words(&data, "runs/killed", &words), "runs/killed/checkpoints/last/state.json");
     std::fs::remove_file(scene.path("encoder.safetensors")).expect("it can be removed");
     succeed(&scene.run(&["finetune", "--resume", "runs/killed", "--quiet"]));
     let model = |name: &str| bytes(&scene.path(&format!("runs/{name}/model.safetensors")));
