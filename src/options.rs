@@ -47,6 +47,16 @@ pub fn of_run<T: DeserializeOwned>(run: &Path) -> Result<T> {
         .map_err(|error| Error::file(&file, format!("not a configuration of this command: {error}")))
 }
 
+/// The flags that stand on the command line, as `--batch-size`.
+pub fn typed(matches: &ArgMatches) -> Vec<String> {
+    // structs of options are groups, with names of types
+    let is_flag = |id: &&clap::Id| id.as_str().starts_with(|first: char| first.is_ascii_lowercase());
+    let ids = matches.ids().filter(is_flag);
+    ids.filter(|id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine))
+        .map(|id| format!("--{}", id.as_str().replace('_', "-")))
+        .collect()
+}
+
 /// Reads options from a JSON file, with what stands on the command line taking precedence; unknown keys are refused.
 ///
 /// # Errors

@@ -2,14 +2,12 @@
 
 use std::path::Path;
 use std::process::Output;
-use std::time::Duration;
 
 use serde_json::Value;
 
 use super::support::{Scene, bytes, json, stderr, succeed};
 
-const COMMON: [&str; 9] =
-    ["--from-scratch", "--no-augment", "--device", "cpu", "--quiet", "--workers", "1", "--batch-size", "5"];
+const COMMON: [&str; 8] = ["--no-augment", "--device", "cpu", "--quiet", "--workers", "1", "--batch-size", "5"];
 
 /// A target, and a network with batch norm.
 const NORMED: [&str; 10] = [
@@ -26,8 +24,15 @@ const NORMED: [&str; 10] = [
 ];
 
 fn adapt(scene: &Scene, out: &str, methods: &str, more: &[&str]) -> Output {
-    let words = ["adapt", "--source", "data", "--out", out, "--methods", methods];
-    scene.run(&[&words[..], &COMMON, more].concat())
+    scene.run(&adapt_words(out, methods, more))
+}
+
+fn adapt_words<'a>(out: &'a str, methods: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let mut words = [&["adapt", "--source", "data", "--out", out, "--methods", methods], &COMMON[..], more].concat();
+    if !more.contains(&"--begin") {
+        words.push("--from-scratch");
+    }
+    words
 }
 
 /// Writes IDX files: 8 × 8 grey images that are brighter the higher their class, and these labels.
@@ -180,14 +185,20 @@ fn the_statistics_of_the_target_take_the_place_of_the_sources() {
 #[test]
 fn killed_and_started_again_it_ends_in_the_same_bytes() {
     let scene = Scene::new(10);
-    let common = ["--target", "data", "--model", "small_cnn", "--image-size", "16", "--discriminator", "8"];
-    let more = ["--epochs", "6", "--checkpoint-every", "1", "--log-every", "1", "--dropout", "0.2"];
-    let more = [&common[..], &more].concat();
+    let common = ["--target", "data", "--image-size", "16", "--discriminator", "8"];
+    let long = ["--epochs", "6", "--checkpoint-every", "1", "--log-every", "1"];
+    let network = ["--model", "small_cnn", "--dropout", "0.2"];
+    let more = [&common[..], &long, &network].concat();
     // a teacher is part of the checkpoint too
     succeed(&adapt(&scene, "runs/whole", "dann,dirt-t,mean-teacher", &more));
     // what frozen stages make depends on weights that come from elsewhere
-    succeed(&adapt(&scene, "runs/other", "source-only", &[&common[..], &["--epochs", "1", "--seed", "7"]].concat()));
-    let frozen = [&more[..], &["--begin", "runs/other/source-only/seed-7", "--freeze", "first:3"]].concat();
+    succeed(&adapt(
+        &scene,
+        "runs/other",
+        "source-only",
+        &[&common[..], &network, &["--epochs", "1", "--seed", "7"]].concat(),
+    ));
+    let frozen = [&common[..], &long, &["--begin", "runs/other/source-only/seed-7", "--freeze", "first:3"]].concat();
     succeed(&adapt(&scene, "runs/whole", "cdan", &frozen));
     for method in ["dann", "dirt-t", "mean-teacher", "cdan"] {
         let more = if method == "cdan" { &frozen } else { &more };
@@ -195,14 +206,9 @@ fn killed_and_started_again_it_ends_in_the_same_bytes() {
         if method == "dirt-t" {
             succeed(&adapt(&scene, &killed, "vada", more));
         }
-        let words = ["adapt", "--source", "data", "--out", &killed, "--methods", method];
-        let mut child = scene.command(&[&words[..], &COMMON, more].concat()).spawn().expect("it starts");
-        let run = scene.path(&format!("{killed}/{method}/seed-0"));
-        while !run.join("checkpoints/last/state.json").exists() {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        child.kill().expect("it can be killed");
-        child.wait().expect("it ends");
+        let run = format!("{killed}/{method}/seed-0");
+        scene.kill_at(&adapt_words(&killed, method, more), &format!("{run}/checkpoints/last/state.json"));
+        let run = scene.path(&run);
         assert!(!run.join("result.json").exists(), "{method}: killed too late to show anything");
         succeed(&adapt(&scene, &killed, method, more));
         let whole = scene.path(&format!("runs/whole/{method}/seed-0"));
@@ -266,7 +272,8 @@ fn what_is_measured_is_the_model_that_is_kept() {
 #[test]
 fn what_makes_no_sense_is_said_in_one_line() {
     let scene = Scene::new(3);
-    let cases: [(&[&str], &str); 11] = [
+    std::fs::write(scene.path("a.mat"), "features").expect("a file");
+    let cases: [(&[&str], &str); 14] = [
         (&["adapt", "--target", "data"], "--source FOLDER is missing"),
         (&["adapt", "--source", "data"], "--target FOLDER is missing"),
         (&["adapt", "--source", "data", "--target", "data", "--methods", "dnn"], "there is no method"),
@@ -277,8 +284,13 @@ fn what_makes_no_sense_is_said_in_one_line() {
         (&["adapt", "--source", "data", "--target", "data", "--seeds", "0"], "--seeds"),
         (&["adapt", "--source", "data", "--target", "data", "--align", "conv9"], "--align conv9"),
         (&["adapt", "--source", "data", "--target", "nowhere"], "nowhere"),
+        (&["adapt", "--source", "data", "--target", "data", "--seeds", "18446744073709551615"], "at most 10000"),
+        (&["adapt", "--source", "data", "--target", "data", "--classifier", "nearest"], "--classifier is about files"),
+        (&["adapt", "--source", "a.mat", "--target", "b.mat"], "is about images"),
         (&["adapt", "--source", "data", "--target", "data", "--methods", "ada-bn"], "no batch norm"),
     ];
+    let said = stderr(&adapt(&scene, "runs/x", "dann", &["--target", "data", "--begin", "runs/y", "--head", "mlp"]));
+    assert!(said.contains("--begin <RUN>' cannot be used with '--head"), "{said}");
     for (words, expected) in cases {
         let mut words = words.to_vec();
         words.extend([

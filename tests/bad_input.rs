@@ -85,6 +85,10 @@ fn options_that_contradict_each_other() {
     refused(&scene, &train(&data, &["--lr-scale", "conv9=3"]), 2, &["conv9", "conv5"]);
     refused(&scene, &train(&data, &["--schedule", "sideways"]), 2, &["sideways"]);
     refused(&scene, &["finetune"], 2, &["--data"]);
+    refused(&scene, &["finetune", "--resume", "runs/run", "--epochs", "3"], 2, &["--epochs beside --resume"]);
+    let scratch = ["finetune", "--data", &data, "--model", "small_cnn", "--from-scratch"];
+    refused(&scene, &[&scratch[..], &["--force"]].concat(), 2, &["--force", "--out"]);
+    refused(&scene, &[&scratch[..], &["--seeds", "2", "--seed", "18446744073709551615"]].concat(), 2, &["--seed 184"]);
 }
 
 #[test]

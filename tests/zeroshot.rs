@@ -152,7 +152,13 @@ fn methods_that_learn_stand_in_one_table() {
     let text = String::from_utf8(output.stdout).expect("text");
     assert!(text.contains("eszsl") && text.contains("sae") && text.contains("chance 25.00 %"), "{text}");
     assert!(json(&scene.path("files/zeroshot.json"))[0]["runs"][0]["setting"]["gamma"].is_number());
-    for more in [["--data", "colours"], ["--model", "resnet18"], ["--prompt", "a {}"], ["--descriptions", "glove"]] {
+    for more in [
+        ["--data", "colours"],
+        ["--model", "resnet18"],
+        ["--prompt", "a {}"],
+        ["--descriptions", "glove"],
+        ["--device", "cpu"],
+    ] {
         let said = stderr(&scene.run(&[&words[..], &more].concat()));
         assert!(said.contains("--features <FILE>' cannot be used with '--"), "{said}");
     }
@@ -220,8 +226,18 @@ fn a_trained_network_names_classes_that_it_never_saw() {
     let output = predict(&["--classes", "lime,plum,navy"]);
     assert!(stderr(&output).contains("the model has learned navy"), "{}", stderr(&output));
     assert_eq!(best(&output), (Some(3), Some("lime".into())));
-    let said = stderr(&predict(&["--classes", "lime,pink"]));
-    assert!(said.contains("pink") && said.lines().count() == 1, "{said}");
+    for (more, expected) in [
+        (["--classes", "lime,pink"], "pink"),
+        (["--top", "3"], "--top is not for runs/zero"),
+        (["--prompt", "{}"], "--prompt"),
+    ] {
+        let said = stderr(&predict(&more));
+        assert!(said.contains(expected) && said.lines().count() == 1, "{said}");
+    }
+    // what it holds is not read again
+    std::fs::rename(scene.path("colours.csv"), scene.path("moved.csv")).expect("it can be moved");
+    assert_eq!(best(&predict(&["--classes", "lime,plum,navy"])).1, Some("lime".into()));
+    std::fs::rename(scene.path("moved.csv"), scene.path("colours.csv")).expect("it can be moved");
     let output = scene.run(&["zeroshot", "evaluate", "--model", "runs/zero", "--data", "colours", "--json"]);
     succeed(&output);
     let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -262,13 +278,7 @@ fn a_trained_network_names_classes_that_it_never_saw() {
     ];
     let more = [&words[..], &unseen, &["--model", "runs/zero", "--no-augment", "--epochs", "8"], &more].concat();
     succeed(&scene.run(&[&more[..], &["--out", "runs/whole"]].concat()));
-    let mut child = scene.command(&[&more[..], &["--out", "runs/killed"]].concat()).spawn().expect("it starts");
-    while !scene.path("runs/killed/checkpoints/last/state.json").exists() {
-        assert!(child.try_wait().expect("its state").is_none(), "it ended before its first checkpoint");
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    child.kill().expect("it can be killed");
-    child.wait().expect("it ends");
+    scene.kill_at(&[&more[..], &["--out", "runs/killed"]].concat(), "runs/killed/checkpoints/last/state.json");
     assert!(!scene.path("runs/killed/result.json").exists(), "killed too late to show anything");
     succeed(&scene.run(&["zeroshot", "train", "--resume", "runs/killed", "--quiet"]));
     for file in ["model.safetensors", "classes.safetensors", "checkpoints/last/model.safetensors"] {

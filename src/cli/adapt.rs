@@ -7,11 +7,12 @@ use clap::{ArgMatches, Args};
 
 use super::output;
 use super::run_args::RunArgs;
-use crate::Error;
 use crate::data::FeatureSet;
+use crate::methods::options::seeds;
 use crate::methods::source_labelled::adapt::{self, AdaptOptions, ORACLE};
 use crate::methods::source_labelled::on_features::{self, FeatureOptions};
 use crate::report::{Align, Table, format};
+use crate::{Error, options};
 
 /// The command's arguments.
 #[derive(Debug, Args)]
@@ -54,10 +55,14 @@ pub fn run(args: &AdaptArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     if let (Some(source), Some(target)) = (&options.source, &options.target)
         && FeatureSet::lies_at(source)
     {
+        refuse(matches, |flag| !OF_FEATURES.contains(&flag), "is about images, and these are files of features")?;
         return features(args, &options, source, target);
     }
+    refuse(matches, |flag| ["--classifier", "--rows-per-class"].contains(&flag), "is about files of features")?;
     options.validate()?;
-    output::fetch_if_missing(&options.model, args.run.quiet)?;
+    if options.begin.is_none() {
+        output::fetch_if_missing(&options.model, args.run.quiet)?;
+    }
     let out = &args.out;
     let mut cells = args.run.cells(out);
     let found = adapt::compare(&options, args.seeds, &mut cells, &mut |label, result| {
@@ -92,6 +97,30 @@ pub fn run(args: &AdaptArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What is of use where others computed the features.
+const OF_FEATURES: [&str; 12] = [
+    "--source",
+    "--target",
+    "--methods",
+    "--subspace",
+    "--classifier",
+    "--rows-per-class",
+    "--seed",
+    "--seeds",
+    "--out",
+    "--force",
+    "--json",
+    "--quiet",
+];
+
+/// Refuses what stands on the command line to no effect.
+fn refuse(matches: &ArgMatches, is_idle: impl Fn(&str) -> bool, why: &str) -> crate::Result<()> {
+    match options::typed(matches).iter().find(|flag| is_idle(flag)) {
+        Some(flag) => Err(Error::Usage(format!("{flag} {why}; leave it out"))),
+        None => Ok(()),
+    }
+}
+
 /// The same with features that others computed.
 fn features(args: &AdaptArgs, options: &AdaptOptions, source: &Path, target: &Path) -> anyhow::Result<ExitCode> {
     let (first, out, numbers) = (options.machine.seed, &args.out, args.out.join("features.json"));
@@ -100,7 +129,14 @@ fn features(args: &AdaptArgs, options: &AdaptOptions, source: &Path, target: &Pa
         return Err(Error::file(numbers, reason).into());
     }
     let (methods, directions) = (&options.methods, options.strengths.subspace);
-    let found = on_features::run(source, target, methods, directions, &args.features, first..first + args.seeds)?;
+    let found = on_features::run(
+        source,
+        target,
+        methods,
+        directions,
+        &args.features,
+        seeds(first, args.seeds).map_err(Error::Usage)?,
+    )?;
     crate::files::write_json(&numbers, &found)?;
     for one in &found {
         let text = one.predicted.join("\n") + "\n";

@@ -9,6 +9,7 @@ use super::run_args::SingleArgs;
 use super::{interrupt, output};
 use crate::Error;
 use crate::methods::both_labelled::finetune::{self, FinetuneOptions, Outcome};
+use crate::methods::options::seeds;
 use crate::report::RunDir;
 
 /// The command's arguments.
@@ -75,13 +76,14 @@ fn repeat(options: &FinetuneOptions, count: u64, args: &FinetuneArgs) -> anyhow:
     if count < 2 {
         return Err(Error::Usage(format!("--seeds {count}: a spread needs at least 2")).into());
     }
+    let seeds = seeds(options.machine.seed, count).map_err(Error::Usage)?;
     // One folder holds the spread and a run per seed.
     let all = match &args.single.out {
         Some(out) => out.clone(),
         None => RunDir::next_free("runs", "finetune")?,
     };
     let mut outcomes = vec![];
-    for seed in options.machine.seed..options.machine.seed + count {
+    for seed in seeds {
         let mut options = options.clone();
         options.machine.seed = seed;
         let (_, outcome) = train(&options, args, Some(&all.join(format!("seed-{seed}"))))?;

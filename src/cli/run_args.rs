@@ -9,13 +9,13 @@ use super::interrupt;
 use crate::methods::cells::Cells;
 use crate::report::RunDir;
 use crate::train::Checkpoint;
-use crate::{Result, options};
+use crate::{Error, Result, options};
 
 /// The arguments of those that make several runs, beside their folder.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Run")]
 pub struct RunArgs {
-    /// Starts over, whatever is in the folder
+    /// Starts over what an earlier run left in the folder
     #[arg(long)]
     pub force: bool,
     /// Reads options from a JSON file, as a run's config.json; what is typed takes precedence
@@ -72,13 +72,21 @@ impl SingleArgs {
     /// The options: those of the run that goes on, or [those of a new one](RunArgs::options).
     ///
     /// # Errors
-    /// See [`options::of_run`] and [`options::from_file`].
+    /// Options beside `--resume`; see [`options::of_run`] and [`options::from_file`].
     pub(super) fn options<T>(&self, typed: &T, matches: &ArgMatches) -> Result<T>
     where
         T: Args + Clone + Serialize + DeserializeOwned,
     {
         match &self.resume {
-            Some(run) => options::of_run(run),
+            Some(run) => {
+                let of_any = ["--resume", "--json", "--quiet", "--print-config"];
+                match options::typed(matches).iter().find(|flag| !of_any.contains(&flag.as_str())) {
+                    Some(flag) => Err(Error::Usage(format!(
+                        "{flag} beside --resume: a run goes on with the options that it was started with; leave it out"
+                    ))),
+                    None => options::of_run(run),
+                }
+            }
             None => self.run.options(typed, matches),
         }
     }
@@ -100,6 +108,9 @@ impl SingleArgs {
         }
         let run = match out {
             Some(out) => RunDir::create(out, self.run.force)?,
+            None if self.run.force => {
+                return Err(Error::Usage("--force is about the folder of an earlier run: name it with --out".into()));
+            }
             None => RunDir::create_numbered("runs", name)?,
         };
         run.write_config(options)?;

@@ -69,15 +69,15 @@ struct ConseArgs {
     #[arg(long, value_name = "RUN|FILE|NAME", default_value = "efficientnet_lite0")]
     model: PathBuf,
     /// What says what classes are like: a file of word vectors, the folder of a sentence encoder, or glove or minilm; several
-    /// are put together
-    #[arg(long, value_name = "FILE|FOLDER|NAME,…", value_delimiter = ',', default_value = "minilm")]
+    /// are put together [default: minilm]
+    #[arg(long, value_name = "FILE|FOLDER|NAME,…", value_delimiter = ',')]
     descriptions: Vec<String>,
-    /// What an encoder reads of a class
-    #[arg(long, value_name = "TEXT", default_value = "a photo of a {}")]
-    prompt: String,
-    /// The most of the model's classes that an image is mixed of
-    #[arg(long, value_name = "T", default_value_t = 10)]
-    top: usize,
+    /// What an encoder reads of a class [default: a photo of a {}]
+    #[arg(long, value_name = "TEXT")]
+    prompt: Option<String>,
+    /// The most of the model's classes that an image is mixed of [default: 10]
+    #[arg(long, value_name = "T")]
+    top: Option<usize>,
     /// How images are made ready.
     #[command(flatten, next_help_heading = "Images")]
     preprocessing: PreprocessingOptions,
@@ -125,24 +125,35 @@ impl ConseArgs {
 
     /// Fetches, opens and describes everything; of a run that learned from descriptions all its classes where none is wanted.
     fn ready(&self, wanted: &[ClassName], quiet: bool) -> Result<Ready> {
-        if !self.prompt.contains("{}") {
-            return Err(Error::Usage(format!("--prompt {}: lacks {{}}, where the class's name goes", self.prompt)));
+        let prompt = self.prompt.as_deref().unwrap_or("a photo of a {}");
+        if !prompt.contains("{}") {
+            return Err(Error::Usage(format!("--prompt {prompt}: lacks {{}}, where the class's name goes")));
         }
         once(wanted)?;
         let device = self.forward.device()?;
         if let Some(file) = SavedClasses::find(&self.model) {
+            let idle = [
+                ("--descriptions", !self.descriptions.is_empty()),
+                ("--prompt", self.prompt.is_some()),
+                ("--top", self.top.is_some()),
+            ];
+            if let Some((flag, _)) = idle.into_iter().find(|(_, given)| *given) {
+                let model = self.model.display();
+                let reason = format!("{flag} is not for {model}, which knows what is said of classes; leave it out");
+                return Err(Error::Usage(reason));
+            }
             return self.learned(&SavedClasses::open(&file)?, wanted, device, quiet);
         }
         if wanted.is_empty() {
             return Err(Error::Usage("--classes NAME,… is missing: the classes that images may show".into()));
         }
         output::fetch_if_source(&self.model, quiet)?;
-        let sources =
-            self.descriptions.iter().map(|name| output::text_source(name, quiet)).collect::<Result<Vec<_>>>()?;
+        let names = if self.descriptions.is_empty() { &["minilm".to_string()][..] } else { &self.descriptions };
+        let sources = names.iter().map(|name| output::text_source(name, quiet)).collect::<Result<Vec<_>>>()?;
         let model = Classifier::open(&self.model, device, &self.preprocessing)?;
         let own: Vec<ClassName> = model.spec.classes.iter().map(|class| ClassName::plain(class)).collect();
         let all = [&own[..], wanted].concat();
-        let described = describe(&sources, &all, &self.prompt, device)?;
+        let described = describe(&sources, &all, prompt, device)?;
         let (sources, targets) = (own.len() as i64, wanted.len() as i64);
         let unknown: Vec<&str> = (own.len()..all.len())
             .filter(|class| described.unknown.contains(class))
@@ -157,17 +168,22 @@ impl ConseArgs {
         let vectors = described.vectors.f_narrow(0, sources, targets)?;
         distinct(&vectors, wanted)?;
         let notes = notes(&described, &own, wanted);
-        let conse =
-            Conse::new(&described.vectors.f_narrow(0, 0, sources)?.f_to_device(device)?, &described.unknown, self.top)?;
+        let conse = Conse::new(
+            &described.vectors.f_narrow(0, 0, sources)?.f_to_device(device)?,
+            &described.unknown,
+            self.top.unwrap_or(10),
+        )?;
         let namer = Namer::Conse { conse, targets: vectors.f_to_device(device)? };
         Ok(Ready { model, namer, classes: wanted.to_vec(), notes })
     }
 
     /// A run's network, and where it has these classes, or its own.
     fn learned(&self, saved: &SavedClasses, wanted: &[ClassName], device: Device, quiet: bool) -> Result<Ready> {
-        saved.about.options.descriptions.iter().try_for_each(|name| output::text_source(name, quiet).map(drop))?;
         let own = || saved.about.classes.iter().map(|class| ClassName::plain(class)).collect();
         let classes: Vec<ClassName> = if wanted.is_empty() { own() } else { wanted.to_vec() };
+        if !saved.has(&classes) {
+            saved.about.options.descriptions.iter().try_for_each(|name| output::text_source(name, quiet).map(drop))?;
+        }
         let (points, mut notes) = saved.place(&classes, device)?;
         let model = Classifier::open(&self.model, device, &self.preprocessing)?;
         let known = ClassName::shared(&classes, &saved.about.classes[..saved.about.seen]);

@@ -1,5 +1,6 @@
 //! Options that every method on images shares: the data, the source model, the machine.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,6 +17,22 @@ use crate::train::device::DeviceChoice;
 use crate::train::memory::Memory;
 use crate::train::observe::{Event, Observer, Observers};
 use crate::{Error, Result, native};
+
+/// The most seeds of one comparison; more are a slip.
+const MOST_SEEDS: u64 = 10_000;
+
+/// The seeds of `--seeds`, the first of which is `--seed`.
+///
+/// # Errors
+/// What is wrong with the numbers, for a message.
+pub fn seeds(first: u64, count: u64) -> std::result::Result<Range<u64>, String> {
+    match first.checked_add(count) {
+        _ if count == 0 => Err("--seeds must be at least 1".into()),
+        _ if count > MOST_SEEDS => Err(format!("--seeds {count}: at most {MOST_SEEDS}")),
+        None => Err(format!("--seed {first}: too large for {count} seeds")),
+        Some(end) => Ok(first..end),
+    }
+}
 
 /// Which images.
 #[derive(Debug, Clone, PartialEq, Args, Serialize, Deserialize)]

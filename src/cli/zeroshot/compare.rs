@@ -1,6 +1,6 @@
 //! `regraft zeroshot compare`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -11,8 +11,9 @@ use super::super::interrupt;
 use super::described::{DescribedImages, ImageArgs};
 use super::output;
 use crate::eval::Spread;
-use crate::methods::source_labelled::zero_shot::{Course, Method, MethodScores, Place, Task, compare};
-use crate::report::{Align, RunDir, Table, format};
+use crate::methods::options::seeds;
+use crate::methods::source_labelled::zero_shot::{COMPARED, Course, Method, MethodScores, Place, Task, compare};
+use crate::report::{Align, RunDir, RunResult, Table, format};
 use crate::{Error, Result, files};
 
 /// The command's arguments.
@@ -28,7 +29,8 @@ pub(super) struct CompareArgs {
         long,
         value_name = "FILE",
         requires = "splits",
-        conflicts_with_all = ["data", "model", "prompt", "attributes", "descriptions", "image_size", "mean", "std"],
+        conflicts_with_all = ["data", "model", "prompt", "attributes", "descriptions", "image_size", "mean", "std", "device",
+            "precision", "batch_size"],
         help_heading = "Features"
     )]
     features: Option<PathBuf>,
@@ -97,14 +99,10 @@ struct Run {
 
 /// Runs the command.
 pub(super) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
-    if args.seeds == 0 {
-        return Err(Error::Usage("--seeds must be at least 1".into()).into());
-    }
+    let seeds = seeds(args.seed, args.seeds).map_err(Error::Usage)?;
     if let Some(twice) = (1..args.methods.len()).find(|&at| args.methods[..at].contains(&args.methods[at])) {
         return Err(Error::Usage(format!("--methods names {} twice", args.methods[twice].name())).into());
     }
-    let end = args.seed.checked_add(args.seeds);
-    let end = end.ok_or_else(|| Error::Usage(format!("--seed {}: too large for so many seeds", args.seed)))?;
     if let Some(file) = args.out.as_ref().map(|out| out.join(NUMBERS)).filter(|file| file.is_file() && !args.force) {
         return Err(Error::file(file, "is there already; choose another --out, or start over with --force").into());
     }
@@ -125,7 +123,7 @@ pub(super) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     let bar = output::bar("settings", settings * args.seeds as usize, args.json);
     let mut known = std::collections::BTreeSet::new();
     let mut all: Vec<Vec<Run>> = args.methods.iter().map(|_| vec![]).collect();
-    for seed in args.seed..end {
+    for seed in seeds {
         let drawn = described.as_ref().map(|described| described.task(&args.images, seed)).transpose()?;
         let task = drawn.as_ref().or(published.as_ref().map(|(task, _)| task)).expect("the one or the other");
         let unseen = task.classes.iter().zip(&task.seen).filter(|(_, seen)| !**seen).map(|(class, _)| class.clone());
@@ -167,9 +165,16 @@ pub(super) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
 fn place<'a>(args: &CompareArgs, method: Method, seed: u64) -> Result<Place<'a>> {
     let interrupted = interrupt::flag();
     let Some(folder) = args.out.as_ref().filter(|_| method.trains()) else { return Ok(Place::passing(interrupted)) };
-    let run = RunDir::create(folder.join(method.name()).join(format!("seed-{seed}")), args.force)?;
+    let folder = folder.join(method.name()).join(format!("seed-{seed}"));
+    let run = RunDir::create(&folder, args.force || is_left(&folder))?;
     let observers = interrupt::observers(&run, None, true)?;
     Ok(Place { kept: Some((run, observers)), interrupted })
+}
+
+/// Whether what is there was left by a comparison that was interrupted: without the others' numbers it counts for nothing.
+fn is_left(folder: &Path) -> bool {
+    let result = files::read_json::<RunResult>(folder.join("result.json"));
+    result.map_or(true, |result| result.method == COMPARED)
 }
 
 fn outcome(method: Method, runs: Vec<Run>) -> Outcome {

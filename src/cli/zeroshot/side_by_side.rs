@@ -52,7 +52,9 @@ pub(super) fn run(args: &SideBySideArgs) -> anyhow::Result<ExitCode> {
     if args.show == 0 {
         return Err(Error::Usage("--show must be at least 1".into()).into());
     }
-    let of_run = ConseArgs { model: args.trained.clone(), ..args.conse.clone() };
+    // the other options are about what mixes
+    let of_run =
+        ConseArgs { model: args.trained.clone(), descriptions: vec![], prompt: None, top: None, ..args.conse.clone() };
     if !of_run.is_trained() {
         let run = args.trained.display();
         return Err(Error::Usage(format!("--trained {run}: is no run of zeroshot train")).into());

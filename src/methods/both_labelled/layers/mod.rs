@@ -42,10 +42,11 @@ use std::path::{Path, PathBuf};
 
 use self::plan::{Cell, Tasks};
 use super::finetune;
-use crate::Result;
 use crate::data::{OpenOptions, open_data};
 use crate::methods::cells::Cells;
+use crate::methods::options::seeds;
 use crate::models::{Builder, Named, architecture, cache};
+use crate::{Error, Result};
 
 /// The whole sweep, or what is left of it; leaves `layers.json` and a plot for each end in the folder of the cells.
 ///
@@ -60,7 +61,7 @@ pub fn run(options: &LayersOptions, cells: &mut Cells) -> Result<Outcome> {
         &OpenOptions { classes: options.finetune.data.classes.clone(), ..OpenOptions::default() },
     )?;
     let published = options.pretrained.then(|| cache::require(&options.finetune.model.model)).transpose()?;
-    let seeds = options.first_seed()..options.first_seed() + options.seeds;
+    let seeds = seeds(options.first_seed(), options.seeds).map_err(Error::Usage)?;
     let tasks: Vec<Tasks> =
         seeds.clone().map(|seed| Tasks::of(options, &splits.classes, seed)).collect::<Result<_>>()?;
     let total =
@@ -107,7 +108,7 @@ fn stages(model: &str) -> Result<Vec<String>> {
         Named::Source(entry) => entry.architecture.clone(),
         Named::Unlearned(network) => network.architecture.to_string(),
         Named::Trained(_) | Named::TorchScript(_) => {
-            return Err(crate::Error::Usage(format!(
+            return Err(Error::Usage(format!(
                 "--model {model}: the sweep trains networks from scratch; name one that 'regraft models' lists, or small_cnn"
             )));
         }

@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use crate::methods::both_labelled::finetune::FinetuneOptions;
+use crate::methods::options::seeds;
 use crate::{Error, Result};
 
 /// From which end of the network layers are copied.
@@ -159,9 +160,7 @@ impl LayersOptions {
         if let Some(both) = self.target_classes.iter().find(|class| self.source_classes.contains(class)) {
             faults.push(format!("class {both:?} is in --source-classes and in --target-classes"));
         }
-        if self.seeds == 0 {
-            faults.push("--seeds must be at least 1".into());
-        }
+        faults.extend(seeds(self.first_seed(), self.seeds).err());
         if self.curves.is_empty() || self.ends.is_empty() {
             faults.push("--curves and --ends must name at least one each".into());
         }

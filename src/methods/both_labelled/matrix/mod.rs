@@ -63,7 +63,7 @@ pub const FILE: &str = "matrix.json";
 /// Whatever is wrong with options or data; a folder that holds runs with other options; an interruption.
 pub fn run(options: &MatrixOptions, cells: &mut Cells, told: &mut dyn FnMut(&str)) -> Result<Outcome> {
     options.validate()?;
-    let (tasks, seeds) = (&options.tasks, options.all_seeds().collect::<Vec<_>>());
+    let (tasks, seeds) = (&options.tasks, options.all_seeds()?.collect::<Vec<_>>());
     // what is wrong with the data is better known now than after hours
     let images: Vec<Vec<Splits>> = tasks
         .iter()

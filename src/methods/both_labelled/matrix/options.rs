@@ -1,5 +1,6 @@
 //! The options of the transfer table, and what each of its runs makes of them.
 
+use std::ops::Range;
 use std::path::Path;
 
 use clap::Args;
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{ClassCounts, Splits};
 use crate::methods::both_labelled::finetune::{FinetuneOptions, Keep};
-use crate::methods::options::DataOptions;
+use crate::methods::options::{DataOptions, seeds};
 use crate::methods::tasks::Task;
 use crate::options::defaults;
 use crate::train::observe::Observers;
@@ -46,9 +47,7 @@ impl MatrixOptions {
     pub fn validate(&self) -> Result<()> {
         let (mut faults, common) = (vec![], &self.finetune);
         Task::faults(&self.tasks, &common.data, 2, &mut faults);
-        if self.seeds == 0 {
-            faults.push("--seeds must be at least 1".into());
-        }
+        faults.extend(seeds(common.machine.seed, self.seeds).err());
         if self.source_epochs == Some(0) {
             faults.push("--source-epochs must be at least 1".into());
         }
@@ -83,8 +82,11 @@ impl MatrixOptions {
     }
 
     /// The seeds.
-    pub fn all_seeds(&self) -> impl Iterator<Item = u64> + use<> {
-        self.finetune.machine.seed..self.finetune.machine.seed + self.seeds
+    ///
+    /// # Errors
+    /// None, or more than there can be.
+    pub fn all_seeds(&self) -> Result<Range<u64>> {
+        seeds(self.finetune.machine.seed, self.seeds).map_err(Error::Usage)
     }
 
     /// Learning a task as a source: every layer, from all its images or as many as the options say.

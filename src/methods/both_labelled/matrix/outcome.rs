@@ -112,7 +112,7 @@ impl Outcome {
         let of_forecasts: f64 = looks.map(|look| look.seconds_of_network + look.seconds_of_scores).sum();
         let of_transfers: f64 = transfers.iter().map(|pair| pair.runs.seconds).sum();
         Ok(Self {
-            seeds: options.all_seeds().collect(),
+            seeds: options.all_seeds()?.collect(),
             forecast: forecast.collect::<Result<_>>()?,
             lost_at_random: lost_at_random(&candidates(Score::LogMe)),
             seconds: of_tasks + of_forecasts + of_transfers,

@@ -6,11 +6,12 @@
 use serde::Serialize;
 
 use super::{CompareOptions, MultitaskOptions, cell};
-use crate::Result;
 use crate::eval::Spread;
 use crate::methods::cells::Cells;
+use crate::methods::options::seeds;
 use crate::methods::tasks::Task;
 use crate::report::{RunDir, RunResult};
+use crate::{Error, Result};
 
 /// One task, or the mean of all, at one share of the images.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -69,8 +70,7 @@ pub fn compare(
     if shares.is_empty() {
         shares.push(None);
     }
-    let first = options.finetune.machine.seed;
-    let seeds: Vec<u64> = (first..first + compare.seeds).collect();
+    let seeds: Vec<u64> = seeds(options.finetune.machine.seed, compare.seeds).map_err(Error::Usage)?.collect();
     let runs_each = 1 + if compare.no_baselines { 0 } else { options.tasks.len() };
     let (total, mut number, mut seconds) = (shares.len() * seeds.len() * runs_each, 0, 0.0);
     let (mut points, mut example) = (vec![], String::new());

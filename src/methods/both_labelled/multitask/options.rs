@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Sampling, TaskWeights};
 use crate::methods::both_labelled::finetune::{FinetuneOptions, Keep};
+use crate::methods::options::seeds;
 use crate::methods::tasks::Task;
 use crate::models::{HeadKind, Selector};
 use crate::train::Precision;
@@ -195,9 +196,7 @@ impl CompareOptions {
                 task.name
             ));
         }
-        if self.seeds == 0 {
-            faults.push("--seeds must be at least 1".into());
-        }
+        faults.extend(seeds(options.finetune.machine.seed, self.seeds).err());
         if faults.is_empty() { Ok(()) } else { Err(Error::Usage(faults.join("; "))) }
     }
 }

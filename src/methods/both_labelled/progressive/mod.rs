@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 
 use super::finetune::{self, FinetuneOptions, Keep};
 use crate::methods::cells::Cells;
-use crate::methods::options::DataOptions;
+use crate::methods::options::{DataOptions, seeds};
 use crate::methods::tasks::Task;
 use crate::models::Classifier;
 use crate::{Error, Result};
@@ -102,9 +102,7 @@ impl ProgressiveOptions {
                 other.name, self.task[0].name
             ));
         }
-        if self.seeds == 0 {
-            faults.push("--seeds must be at least 1".into());
-        }
+        faults.extend(seeds(common.machine.seed, self.seeds).err());
         for (flag, given, why) in [
             ("--beside", common.model.beside.is_some(), "the columns stand beside each other already"),
             ("--head keep", common.model.head.keep, "every task has a head of its own"),
@@ -163,7 +161,7 @@ pub fn run(options: &ProgressiveOptions, cells: &mut Cells) -> Result<Outcome> {
     options.validate()?;
     let began = Instant::now();
     let mut outcome = Outcome::of(&options.task);
-    let seeds = options.finetune.machine.seed..options.finetune.machine.seed + options.seeds;
+    let seeds = seeds(options.finetune.machine.seed, options.seeds).map_err(Error::Usage)?;
     let mut all = vec![];
     for seed in seeds {
         let measure = Measure::new(options, seed, cells.interrupted)?;

@@ -56,10 +56,7 @@ pub fn compare(
     done: &mut dyn FnMut(&str, &RunResult),
 ) -> Result<Comparison> {
     options.validate()?;
-    if seeds == 0 {
-        return Err(Error::Usage("--seeds must be at least 1".into()));
-    }
-    let seeds: Vec<u64> = (options.machine.seed..options.machine.seed + seeds).collect();
+    let seeds: Vec<u64> = crate::methods::options::seeds(options.machine.seed, seeds).map_err(Error::Usage)?.collect();
     let wanted = options.methods.list();
     // what others go out from is run even where it was not asked for
     let mut order: Vec<Method> = vec![];
@@ -76,10 +73,18 @@ pub fn compare(
     let mut results: Vec<(Method, Vec<RunResult>)> = vec![];
     for method in order {
         let mut of_method = vec![];
+        let lacking = |before: &Method| left_out.iter().any(|(method, _)| method == before);
+        let before = if options.begin.is_some() { None } else { method.begins_with() };
+        if let Some(before) = before.filter(lacking) {
+            number += seeds.len();
+            left_out.push((method, format!("goes out from {}, which is left out", before.name())));
+            continue;
+        }
         for &seed in &seeds {
             number += 1;
-            let begin = if options.begin.is_some() { None } else { method.begins_with() };
-            let begin: Option<PathBuf> = begin.map(|before| cells.path(&name(before, seed)));
+            let begin: Option<PathBuf> = before.map(|before| cells.path(&name(before, seed)));
+            // what is wrong with a run that is there already is no reason to leave a method out
+            let is_new = !cells.path(&name(method, seed)).join("config.json").exists();
             let label = format!("[{number}/{total}] {}, seed {seed}", method.name());
             let run = cell(cells, &name(method, seed), &label, &options.of(method, seed, begin));
             match run {
@@ -87,7 +92,7 @@ pub fn compare(
                     done(&label, &result);
                     of_method.push(result);
                 }
-                Err(Error::Usage(why)) if options.methods.are_all() && method != Method::SourceOnly => {
+                Err(Error::Usage(why)) if is_new && options.methods.are_all() && method != Method::SourceOnly => {
                     left_out.push((method, why));
                     break;
                 }

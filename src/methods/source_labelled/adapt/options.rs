@@ -128,7 +128,12 @@ pub struct AdaptOptions {
     #[serde(flatten)]
     pub strengths: Strengths,
     /// An earlier run whose network, head included, this one goes out from
-    #[arg(long, value_name = "RUN", help_heading = "Model")]
+    #[arg(
+        long,
+        value_name = "RUN",
+        conflicts_with_all = ["model", "from_scratch", "weights", "strict", "weights_report", "copy", "head", "dropout"],
+        help_heading = "Model"
+    )]
     pub begin: Option<PathBuf>,
     /// Which source model.
     #[command(flatten, next_help_heading = "Model")]

@@ -4,7 +4,7 @@
 //! the per-class accuracy on `val`, among its classes, decides. The last fifth and `val` together choose what calibrated stacking takes off
 //! the scores of seen classes. Then the method learns from `trainval`, and is tested once.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 use tch::{Kind, Tensor};
@@ -134,6 +134,9 @@ pub fn compare(task: &Task, methods: &[Method], course: Course) -> Result<Vec<Me
         let mut best: Option<(f64, Setting)> = None;
         // where there is no choice, what is learned for the next step is measured
         for &setting in settings.iter().filter(|_| settings.len() > 1) {
+            if interrupted.load(Ordering::Relaxed) {
+                return Err(Error::Interrupted("nothing is kept of the comparison".into()));
+            }
             let found = problem.try_out(setting, &judge, interrupted)?;
             tried();
             if best.is_none_or(|(most, _)| found.0 > most) {

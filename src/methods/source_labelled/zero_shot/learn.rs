@@ -18,6 +18,9 @@ pub(super) type Scorer<'a> = &'a dyn Fn(&Tensor, &Tensor) -> Result<Tensor>;
 /// What scores are worth.
 pub(super) type Judge<'a> = &'a dyn Fn(Scorer) -> Result<f64>;
 
+/// The method that results of a comparison name.
+pub const COMPARED: &str = "zeroshot-compare";
+
 /// Images per step.
 pub(super) const BATCH: usize = 128;
 
@@ -78,7 +81,7 @@ pub(super) fn learn<O: Objective<Batch = LabelledBatch>>(
         other => other,
     })?;
     observers.flush()?;
-    run.finish(&fitted.result("zeroshot-compare", [], features.device(), seed, options.precision)?)?;
+    run.finish(&fitted.result(COMPARED, [], features.device(), seed, options.precision)?)?;
     Ok(fitted)
 }
 

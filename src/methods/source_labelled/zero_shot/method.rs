@@ -8,11 +8,10 @@ use tch::Tensor;
 
 use super::cls_wgan::ClsWgan;
 use super::dap::LookUp;
-use super::embedding::{Aim, Form, Pace};
+use super::embedding::{Form, Pace};
 use super::learn::{Judge, Place};
 use super::sae::Space;
 use super::{ale, dap, devise, embedding, eszsl, iap, joint, pull, sae, sje};
-use crate::loss::Ranking;
 use crate::{Error, Result};
 
 /// Strengths that are tried.
@@ -129,7 +128,10 @@ impl Method {
     /// # Errors
     /// What libtorch refuses.
     pub fn scores(self, images: &Tensor, classes: &Tensor) -> Result<Tensor> {
-        self.form().map_or(Aim::Rank(Ranking::Sum), |form| form.aim).scores(images, classes)
+        let form = self.form().ok_or_else(|| {
+            Error::Usage(format!("--method {}: learns no embedding in which images and classes meet", self.name()))
+        })?;
+        form.aim.scores(images, classes)
     }
 
     /// Whether it learns by gradient, in many steps.
@@ -168,20 +170,21 @@ impl Problem {
         descriptions: &Tensor,
         seed: u64,
     ) -> Result<Self> {
-        if let Some(form) = method.form() {
-            return Ok(Self::Embedding(embedding::Problem::new(form, features, labels, descriptions, seed)?));
-        }
         Ok(match method {
             Method::Dap => Self::Dap(dap::Problem::new(features, labels, descriptions)?),
             Method::Iap => Self::Iap(iap::Problem::new(features, labels, descriptions)?),
             Method::Eszsl => Self::Eszsl(eszsl::Problem::new(features, labels, descriptions)?),
             Method::Sae => Self::Sae(sae::Problem::new(features, labels, descriptions)?),
-            _ => Self::ClsWgan {
+            Method::ClsWgan => Self::ClsWgan {
                 features: features.shallow_clone(),
                 labels: labels.to_vec(),
                 descriptions: descriptions.shallow_clone(),
                 seed,
             },
+            Method::Joint | Method::Devise | Method::Ale | Method::Sje | Method::Pull => {
+                let form = method.form().expect("these have one");
+                Self::Embedding(embedding::Problem::new(form, features, labels, descriptions, seed)?)
+            }
         })
     }
 

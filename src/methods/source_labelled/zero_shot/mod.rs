@@ -46,7 +46,7 @@ pub mod train;
 
 pub use class_options::{ClassOptions, ClassVectors};
 pub use compare::{Course, MethodScores, compare};
-pub use learn::Place;
+pub use learn::{COMPARED, Place};
 pub use method::{Method, Setting};
 pub use task::{Scaling, Task};
 use tch::{Kind, Tensor};

@@ -71,18 +71,24 @@ impl SavedClasses {
         Ok(Self { about, descriptions, side })
     }
 
+    /// Whether it holds what is said of all these classes, so that nobody needs to read it again.
+    pub fn has(&self, wanted: &[ClassName]) -> bool {
+        wanted.iter().all(|name| self.position(name).is_some())
+    }
+
+    /// Where it holds a class. Other phrases than a class's name say something else.
+    fn position(&self, name: &ClassName) -> Option<i64> {
+        let known = self.about.classes.iter().position(|class| *class == name.class);
+        known.filter(|_| *name == ClassName::plain(&name.class)).map(|at| at as i64)
+    }
+
     /// Where these classes lie, by their names among those that are known, or else by what is said of them: `[C, E]` f32 on the CPU; and
     /// what a user should know.
     ///
     /// # Errors
     /// A class of which nothing is said, or that says nothing new.
     pub fn place(&self, wanted: &[ClassName], device: Device) -> Result<(Tensor, Vec<String>)> {
-        // other phrases than its name say something else
-        let place = |name: &ClassName| {
-            let known = self.about.classes.iter().position(|class| *class == name.class);
-            known.filter(|_| *name == ClassName::plain(&name.class))
-        };
-        let known: Option<Vec<i64>> = wanted.iter().map(|name| place(name).map(|at| at as i64)).collect();
+        let known: Option<Vec<i64>> = wanted.iter().map(|name| self.position(name)).collect();
         let (descriptions, notes) = match known {
             Some(known) => (self.descriptions.f_index_select(0, &Tensor::f_from_slice(&known)?)?, vec![]),
             None => {
