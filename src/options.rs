@@ -50,11 +50,14 @@ pub fn of_run<T: DeserializeOwned>(run: &Path) -> Result<T> {
 /// The flags that stand on the command line, as `--batch-size`.
 pub fn typed(matches: &ArgMatches) -> Vec<String> {
     // structs of options are groups, with names of types
-    let is_flag = |id: &&clap::Id| id.as_str().starts_with(|first: char| first.is_ascii_lowercase());
-    let ids = matches.ids().filter(is_flag);
-    ids.filter(|id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine))
-        .map(|id| format!("--{}", id.as_str().replace('_', "-")))
-        .collect()
+    let is_flag = |key: &&str| key.starts_with(|first: char| first.is_ascii_lowercase());
+    let keys = matches.ids().map(clap::Id::as_str).filter(is_flag);
+    keys.filter(|key| is_typed(matches, key)).map(|key| format!("--{}", key.replace('_', "-"))).collect()
+}
+
+/// Whether the option of this name stands on the command line.
+fn is_typed(matches: &ArgMatches, key: &str) -> bool {
+    matches.try_contains_id(key).is_ok() && matches.value_source(key) == Some(ValueSource::CommandLine)
 }
 
 /// Reads options from a JSON file, with what stands on the command line taking precedence; unknown keys are refused.
@@ -78,9 +81,7 @@ where
             return Err(Error::file(path, format!("`{key}` is no option of this command")));
         }
         // Options of nested structs are flat in JSON, so that a key is the name of a flag.
-        let typed =
-            matches.try_contains_id(&key).is_ok() && matches.value_source(&key) == Some(ValueSource::CommandLine);
-        if !typed {
+        if !is_typed(matches, &key) {
             merged.insert(key, value);
         }
     }
