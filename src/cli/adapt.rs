@@ -98,7 +98,7 @@ pub fn run(args: &AdaptArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
 }
 
 /// What is of use where others computed the features.
-const OF_FEATURES: [&str; 12] = [
+const OF_FEATURES: [&str; 13] = [
     "--source",
     "--target",
     "--methods",
@@ -109,6 +109,7 @@ const OF_FEATURES: [&str; 12] = [
     "--seeds",
     "--out",
     "--force",
+    "--config",
     "--json",
     "--quiet",
 ];

@@ -13,7 +13,7 @@ use super::output;
 use crate::eval::Spread;
 use crate::methods::options::seeds;
 use crate::methods::source_labelled::zero_shot::{COMPARED, Course, Method, MethodScores, Place, Task, compare};
-use crate::report::{Align, RunDir, RunResult, Table, format};
+use crate::report::{Align, RunDir, Table, format};
 use crate::{Error, Result, files};
 
 /// The command's arguments.
@@ -171,10 +171,15 @@ fn place<'a>(args: &CompareArgs, method: Method, seed: u64) -> Result<Place<'a>>
     Ok(Place { kept: Some((run, observers)), interrupted })
 }
 
-/// Whether what is there was left by a comparison that was interrupted: without the others' numbers it counts for nothing.
+/// Whether what is there, if anything, was left by a comparison that was interrupted: without the others' numbers it counts for nothing.
 fn is_left(folder: &Path) -> bool {
-    let result = files::read_json::<RunResult>(folder.join("result.json"));
-    result.map_or(true, |result| result.method == COMPARED)
+    let read = |file| files::read_json::<serde_json::Value>(folder.join(file));
+    match (read("result.json"), read("config.json")) {
+        (Ok(result), _) => result["method"] == COMPARED,
+        // only runs of other commands name a model
+        (_, Ok(config)) => config.get("model").is_none(),
+        _ => true,
+    }
 }
 
 fn outcome(method: Method, runs: Vec<Run>) -> Outcome {

@@ -126,7 +126,7 @@ impl Method {
     /// `images: [N, E]`, `classes: [C, E]`
     ///
     /// # Errors
-    /// What libtorch refuses.
+    /// A method that learns no such place, or what libtorch refuses.
     pub fn scores(self, images: &Tensor, classes: &Tensor) -> Result<Tensor> {
         let form = self.form().ok_or_else(|| {
             Error::Usage(format!("--method {}: learns no embedding in which images and classes meet", self.name()))
