@@ -102,6 +102,7 @@ fn a_killed_run_goes_on_without_its_source_to_the_same_bytes() {
     succeed(&finetune(&scene, "whole", "other", &more));
     let data = scene.path("other").display().to_string();
     scene.kill_at(&words(&data, "runs/killed", &more), "runs/killed/checkpoints/last/state.json");
+    assert!(!scene.path("runs/killed/result.json").exists(), "killed too late to show anything");
     std::fs::rename(scene.path("runs/source"), scene.path("gone")).expect("it can be moved");
     succeed(&scene.run(&["finetune", "--resume", "runs/killed", "--quiet"]));
     let [whole, killed] = ["whole", "killed"].map(|name| scene.path(&format!("runs/{name}")));

@@ -60,6 +60,7 @@ fn a_run_that_goes_on_needs_no_file_any_more() {
     succeed(&scene.finetune("whole", &words));
     let data = scene.data();
     scene.kill_at(&finetune_words(&data, "runs/killed", &words), "runs/killed/checkpoints/last/state.json");
+    assert!(!scene.path("runs/killed/result.json").exists(), "killed too late to show anything");
     std::fs::remove_file(scene.path("encoder.safetensors")).expect("it can be removed");
     succeed(&scene.run(&["finetune", "--resume", "runs/killed", "--quiet"]));
     let model = |name: &str| bytes(&scene.path(&format!("runs/{name}/model.safetensors")));
