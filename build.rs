@@ -5,8 +5,6 @@ use std::path::{Path, PathBuf};
 
 /// The one libtorch that tch 0.24 is made for.
 const TORCH_VERSION: &str = "2.11.0";
-const SHIM: [&str; 11] =
-    ["autograd", "device", "error", "norm", "optim", "pool", "profile", "script", "script_surgery", "trace", "upload"];
 
 fn main() {
     // Set by torch-sys, and only for packages that depend on it directly.
@@ -36,15 +34,13 @@ fn compile_shim(include: &Path) {
     let mut build = cc::Build::new();
     build.cpp(true).std("c++17").warnings(false).flag("-Wall").flag("-O1");
     build.flag("-isystem").flag(include).flag("-isystem").flag(include.join("torch/csrc/api/include"));
-    for header in ["shim.h", "script.h"] {
-        println!("cargo:rerun-if-changed=src/native/{header}");
+    build.file("src/native/shim.cpp").compile("regraft_shim");
+    // what it includes is beside it, and that of the kernels below
+    for entry in std::fs::read_dir("src/native").expect("the package has this folder").flatten() {
+        if entry.path().extension().is_some_and(|extension| extension == "cpp" || extension == "h") {
+            println!("cargo:rerun-if-changed={}", entry.path().display());
+        }
     }
-    for name in SHIM {
-        let file = format!("src/native/{name}.cpp");
-        println!("cargo:rerun-if-changed={file}");
-        build.file(file);
-    }
-    build.compile("regraft_shim");
 }
 
 const AVX2: [&str; 2] = ["-mavx2", "-mfma"];

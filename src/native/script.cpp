@@ -107,7 +107,7 @@ int regraft_script_forward(Script* script, const Tensor* x, Tensor** out) {
 int regraft_script_save(const Script* script, const char* path, const char* const* names, Tensor* const* tensors,
                         int64_t count, const char* extra, const char* text) {
   return regraft::guarded([&] {
-    torch::NoGradGuard no_grad;
+    c10::NoGradGuard no_grad;
     auto copy = script->module.deepcopy(at::Device(at::kCPU));
     auto plain = [](const Tensor& tensor, bool learns) {
       return tensor.detach().to(at::kCPU).contiguous().requires_grad_(learns && tensor.is_floating_point());

@@ -3,7 +3,7 @@
 // Every function is extern "C", catches everything, and answers 0 or -1 (or a null pointer). Tensors cross as the
 // `torch::Tensor*` that tch calls `C_tensor`; a tensor that is returned belongs to the caller.
 #pragma once
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 #include <exception>
 #include <string>
 

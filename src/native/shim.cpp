@@ -1,0 +1,12 @@
+// All of the shim as one file for the compiler: libtorch's headers take it several times as long as what is written here.
+#include "autograd.cpp"
+#include "device.cpp"
+#include "error.cpp"
+#include "norm.cpp"
+#include "optim.cpp"
+#include "pool.cpp"
+#include "profile.cpp"
+#include "script.cpp"
+#include "script_surgery.cpp"
+#include "trace.cpp"
+#include "upload.cpp"
