@@ -26,6 +26,7 @@ mod open;
 mod part;
 mod preprocessing;
 mod random;
+pub(crate) mod resample;
 mod sampler;
 mod samples;
 mod split;

@@ -6,12 +6,13 @@
 
 use std::cell::RefCell;
 
-use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::{F32x3, U8x3};
 use fast_image_resize::{CropBox, FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 
-use super::part::{Area, Part};
+use super::part::{Area, Part, Region};
+use super::resample::{refused, resample};
 use super::{Interpolation, Preprocessing};
 use crate::{Error, Result};
 
@@ -101,8 +102,8 @@ pub(super) fn resize_part(part: &Part, side: u32, interpolation: Interpolation, 
     let Area { left, top, width, height } = part.area;
     let (columns, rows) = (touched(left, width), touched(top, height));
     let view = view(&part.image)?;
-    let part = TypedCroppedImage::from_ref(&view, columns.start, rows.start, columns.len() as u32, rows.len() as u32);
-    let part = part.map_err(refused)?;
+    let high = rows.len() as u32;
+    let part = Region { left: columns.start, top: rows.start, width: columns.len() as u32, height: high };
     let (options, _) = filter(interpolation);
     let across = options.crop(left.fract(), 0.0, width, rows.len() as f64);
     let down = options.crop(0.0, top.fract(), side.into(), height);
@@ -110,11 +111,12 @@ pub(super) fn resize_part(part: &Part, side: u32, interpolation: Interpolation, 
         // Rows before columns, as Pillow does it; the resizer on its own would begin with the columns, which rounds
         // differently.
         bytes.resize(side as usize * rows.len() * 3, 0);
-        let mut narrow = TypedImage::<U8x3>::from_buffer(side, rows.len() as u32, bytes).map_err(refused)?;
-        resizer.resize_typed(&part, &mut narrow, &across).map_err(refused)?;
+        let narrow = TypedImage::<U8x3>::from_buffer(side, high, bytes).map_err(refused)?;
+        resample(resizer, view, Some(part), narrow, &across)?;
         out.resize(side as usize * side as usize * 3, 0);
-        let mut target = TypedImage::<U8x3>::from_buffer(side, side, out).map_err(refused)?;
-        resizer.resize_typed(&narrow, &mut target, &down).map_err(refused)
+        let narrow = TypedImageRef::<U8x3>::from_buffer(side, high, bytes).map_err(refused)?;
+        let target = TypedImage::from_buffer(side, side, out).map_err(refused)?;
+        resample(resizer, narrow, None, target, &down)
     })
 }
 
@@ -172,17 +174,17 @@ fn resize_exactly(
         }
         let source = TypedImageRef::new(columns.len() as u32, between, source).map_err(refused)?;
         narrow.resize(width as usize * between as usize, F32x3::default());
-        let mut image = TypedImage::from_pixels_slice(width, between, narrow).map_err(refused)?;
+        let image = TypedImage::from_pixels_slice(width, between, narrow).map_err(refused)?;
         let across = options.crop(left, 0.0, part.width.min(columns.len() as f64 - left), between.into());
-        resizer.resize_typed(&source, &mut image, &across).map_err(refused)?;
+        resample(resizer, source, None, image, &across)?;
         for pixel in narrow.iter_mut() {
             pixel.0 = pixel.0.map(|value| f32::from(to_byte(value)));
         }
         let narrow = TypedImageRef::new(width, between, narrow).map_err(refused)?;
         target.resize(width as usize * height as usize, F32x3::default());
-        let mut image = TypedImage::from_pixels_slice(width, height, target).map_err(refused)?;
+        let image = TypedImage::from_pixels_slice(width, height, target).map_err(refused)?;
         let down = options.crop(0.0, top, width.into(), part.height.min(rows.len() as f64 - top));
-        resizer.resize_typed(&narrow, &mut image, &down).map_err(refused)?;
+        resample(resizer, narrow, None, image, &down)?;
         out.resize(target.len() * 3, 0);
         for (out, pixel) in out.chunks_exact_mut(3).zip(target.iter()) {
             out.copy_from_slice(&pixel.0.map(to_byte));
@@ -199,10 +201,6 @@ fn to_byte(value: f32) -> u8 {
 
 fn empty(image: &RgbImage) -> Error {
     Error::Data(format!("an image of {} × {} pixels has nothing in it", image.width(), image.height()))
-}
-
-fn refused(error: impl std::fmt::Display) -> Error {
-    Error::Data(format!("an image could not be resized: {error}"))
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use plotters::style::{
     Color, FontStyle, FontTransform, IntoFont, RGBAColor, RGBColor, ShapeStyle, TextStyle, register_font,
 };
 
+use crate::data::resample::resample;
 use crate::{Error, Result};
 
 /// How much larger than the finished picture everything is drawn.
@@ -73,9 +74,9 @@ pub(super) fn render(width: f64, height: f64, draw: impl FnOnce(&mut Canvas) -> 
     draw(&mut Canvas { backend: BitMapBackend::with_buffer(&mut pixels, (wide, high)) })?;
     let mut averaged = vec![0; width as usize * height as usize * 3];
     let sheet = TypedImageRef::<U8x3>::from_buffer(wide, high, &pixels).map_err(failed)?;
-    let mut picture = TypedImage::<U8x3>::from_buffer(width, height, &mut averaged).map_err(failed)?;
+    let picture = TypedImage::<U8x3>::from_buffer(width, height, &mut averaged).map_err(failed)?;
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Box));
-    Resizer::new().resize_typed(&sheet, &mut picture, &options).map_err(failed)?;
+    resample(&mut Resizer::new(), sheet, None, picture, &options)?;
     RgbImage::from_raw(width, height, averaged).ok_or_else(|| failed("no pixels"))
 }
 
