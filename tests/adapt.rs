@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::process::Output;
 
+use regraft::models::formats::{StateDict, write_safetensors};
 use serde_json::Value;
+use tch::{Device, Kind, Tensor};
 
 use super::support::{Scene, bytes, json, stderr, succeed};
 
@@ -312,4 +314,45 @@ fn what_makes_no_sense_is_said_in_one_line() {
         let lines = said.trim_end().lines().filter(|line| !line.is_empty() && !line.starts_with("For more")).count();
         assert!(said.contains(expected) && lines == 1, "{words:?}: {said}");
     }
+}
+
+/// Rows of two classes that lie along the first of three numbers, `shift` away.
+fn write_features(path: &Path, shift: f64) {
+    let labels = Tensor::arange(24, (Kind::Int64, Device::Cpu)).remainder(2);
+    let waves = |speed: f64| (Tensor::arange(24, (Kind::Double, Device::Cpu)) * speed).sin();
+    let rows = [labels.to_kind(Kind::Double) * 6.0 + waves(1.3), waves(2.1), waves(3.7)];
+    let tensors = [("features".to_string(), Tensor::stack(&rows, 1) + shift), ("labels".to_string(), labels)];
+    write_safetensors(path, &StateDict::new(tensors.into(), Default::default())).expect("a file");
+}
+
+#[test]
+fn files_of_features_are_adapted_and_their_configuration_repeats_it() {
+    let scene = Scene::new(1);
+    write_features(&scene.path("a.safetensors"), 0.0);
+    write_features(&scene.path("b.safetensors"), -9.0);
+    let words =
+        ["adapt", "--source", "a.safetensors", "--target", "b.safetensors", "--methods", "all", "--subspace", "2"];
+    let rows = ["--classifier", "nearest", "--rows-per-class", "6", "--seeds", "3", "--seed", "4"];
+    succeed(&scene.run(&[&words[..], &rows, &["--out", "first"]].concat()));
+    let found = json(&scene.path("first/features.json"));
+    assert_eq!(found.as_array().map(Vec::len), Some(3));
+    for one in found.as_array().expect("a list") {
+        assert_eq!(one["oracle_target"]["values"].as_array().map(Vec::len), Some(3));
+        assert!(one["oracle_target"]["mean"].as_f64().expect("a number") > 0.9, "{one}");
+    }
+    assert_eq!(bytes(&scene.path("first/sa.txt")).split(|byte| *byte == b'\n').count(), 25);
+    let config = json(&scene.path("first/config.json"));
+    let mut keys: Vec<&str> = config.as_object().expect("options").keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    assert_eq!(keys, ["classifier", "methods", "rows_per_class", "seed", "seeds", "source", "subspace", "target"]);
+    succeed(&scene.run(&["adapt", "--config", "first/config.json", "--out", "second", "--quiet"]));
+    for file in ["features.json", "config.json", "coral.txt"] {
+        assert!(bytes(&scene.path("first").join(file)) == bytes(&scene.path("second").join(file)), "{file}");
+    }
+    let said = stderr(&scene.run(&["adapt", "--config", "first/config.json", "--out", "second"]));
+    assert!(said.contains("features.json: is there already"), "{said}");
+    // of images the configuration says nothing of files of features
+    let printed = scene.run(&["adapt", "--source", "data", "--target", "data", "--seeds", "2", "--print-config"]);
+    let printed: Value = serde_json::from_slice(&printed.stdout).expect("JSON");
+    assert!(printed["seeds"] == 2 && printed["epochs"] == 10 && printed.get("classifier").is_none(), "{printed}");
 }

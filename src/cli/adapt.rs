@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{ArgMatches, Args};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::output;
 use super::run_args::RunArgs;
@@ -29,17 +31,48 @@ use crate::{Error, options};
 )]
 pub struct AdaptArgs {
     #[command(flatten)]
-    options: AdaptOptions,
-    /// Repeats everything with seeds SEED, SEED+1, … and reports mean ± standard deviation
-    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Run")]
-    seeds: u64,
+    options: Options,
     /// Folder of all runs
     #[arg(long, value_name = "FOLDER", default_value = "runs/adapt", help_heading = "Run")]
     out: PathBuf,
     #[command(flatten)]
-    features: FeatureOptions,
-    #[command(flatten)]
     run: RunArgs,
+}
+
+/// All options, for images and for files of features.
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+struct Options {
+    #[command(flatten)]
+    #[serde(flatten)]
+    images: AdaptOptions,
+    /// Repeats everything with seeds SEED, SEED+1, … and reports mean ± standard deviation
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Run")]
+    seeds: u64,
+    #[command(flatten)]
+    #[serde(flatten)]
+    features: FeatureOptions,
+}
+
+impl Options {
+    /// Both files of features, where that is what is to be adapted.
+    fn files(&self) -> Option<(&Path, &Path)> {
+        let files = (self.images.source.as_deref()?, self.images.target.as_deref()?);
+        FeatureSet::lies_at(files.0).then_some(files)
+    }
+
+    /// What of them has an effect, to be read with `--config`.
+    fn config(&self) -> Map<String, Value> {
+        let all = Self { images: self.images.resolved(), ..self.clone() };
+        let Value::Object(mut all) = serde_json::to_value(all).expect("options are plain data") else {
+            unreachable!("options are structs")
+        };
+        let of_features = self.files().is_some();
+        all.retain(|key, _| {
+            let flag = format!("--{}", key.replace('_', "-"));
+            if of_features { OF_FEATURES.contains(&flag.as_str()) } else { !ONLY_FEATURES.contains(&flag.as_str()) }
+        });
+        all
+    }
 }
 
 /// Runs the command.
@@ -49,23 +82,22 @@ pub struct AdaptArgs {
 pub fn run(args: &AdaptArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let options = args.run.options(&args.options, matches)?;
     if args.run.print_config {
-        output::print_json(&options.resolved())?;
+        output::print_json(&options.config())?;
         return Ok(ExitCode::SUCCESS);
     }
-    if let (Some(source), Some(target)) = (&options.source, &options.target)
-        && FeatureSet::lies_at(source)
-    {
+    if let Some(files) = options.files() {
         refuse(matches, |flag| !OF_FEATURES.contains(&flag), "is about images, and these are files of features")?;
-        return features(args, &options, source, target);
+        return features(args, &options, files);
     }
-    refuse(matches, |flag| ["--classifier", "--rows-per-class"].contains(&flag), "is about files of features")?;
+    refuse(matches, |flag| ONLY_FEATURES.contains(&flag), "is about files of features")?;
+    let Options { images: options, seeds, .. } = options;
     options.validate()?;
     if options.begin.is_none() {
         output::fetch_if_missing(&options.model, args.run.quiet)?;
     }
     let out = &args.out;
     let mut cells = args.run.cells(out);
-    let found = adapt::compare(&options, args.seeds, &mut cells, &mut |label, result| {
+    let found = adapt::compare(&options, seeds, &mut cells, &mut |label, result| {
         if !args.run.quiet {
             let source = format::percent(result.metrics["source/accuracy"]);
             let target = result
@@ -97,7 +129,10 @@ pub fn run(args: &AdaptArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is of use where others computed the features.
+/// What is of use only where others computed the features.
+const ONLY_FEATURES: [&str; 2] = ["--classifier", "--rows-per-class"];
+
+/// What is of use there.
 const OF_FEATURES: [&str; 13] = [
     "--source",
     "--target",
@@ -123,21 +158,16 @@ fn refuse(matches: &ArgMatches, is_idle: impl Fn(&str) -> bool, why: &str) -> cr
 }
 
 /// The same with features that others computed.
-fn features(args: &AdaptArgs, options: &AdaptOptions, source: &Path, target: &Path) -> anyhow::Result<ExitCode> {
-    let (first, out, numbers) = (options.machine.seed, &args.out, args.out.join("features.json"));
+fn features(args: &AdaptArgs, options: &Options, (source, target): (&Path, &Path)) -> anyhow::Result<ExitCode> {
+    let AdaptOptions { methods, strengths, machine, .. } = &options.images;
+    let (out, numbers) = (&args.out, args.out.join("features.json"));
     if numbers.is_file() && !args.run.force {
         let reason = "is there already; choose another --out, or start over with --force";
         return Err(Error::file(numbers, reason).into());
     }
-    let (methods, directions) = (&options.methods, options.strengths.subspace);
-    let found = on_features::run(
-        source,
-        target,
-        methods,
-        directions,
-        &args.features,
-        seeds(first, args.seeds).map_err(Error::Usage)?,
-    )?;
+    let seeds = seeds(machine.seed, options.seeds).map_err(Error::Usage)?;
+    let found = on_features::run(source, target, methods, strengths.subspace, &options.features, seeds)?;
+    crate::files::write_json(out.join("config.json"), &options.config())?;
     crate::files::write_json(&numbers, &found)?;
     for one in &found {
         let text = one.predicted.join("\n") + "\n";

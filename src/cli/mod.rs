@@ -20,6 +20,7 @@ pub mod zeroshot;
 
 mod embedded;
 mod forward;
+mod help;
 mod interrupt;
 mod output;
 mod run_args;
@@ -80,7 +81,9 @@ pub enum Command {
 /// The command line's grammar.
 pub fn command() -> clap::Command {
     // the sweep trains many networks from scratch, for which a small one does
-    Cli::command().mut_subcommand("layers", |layers| layers.mut_arg("model", |model| model.default_value("small_cnn")))
+    let grammar = Cli::command()
+        .mut_subcommand("layers", |layers| layers.mut_arg("model", |model| model.default_value("small_cnn")));
+    help::fitted(grammar)
 }
 
 /// Runs a command; `matches` tells what was typed from what was left to its default.

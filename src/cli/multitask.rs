@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ArgMatches, Args};
+use serde::{Deserialize, Serialize};
 
 use super::output;
 use super::run_args::RunArgs;
@@ -22,14 +23,23 @@ use crate::report::format;
 )]
 pub struct MultitaskArgs {
     #[command(flatten)]
-    options: MultitaskOptions,
-    #[command(flatten)]
-    compare: CompareOptions,
+    options: Options,
     /// Folder of all runs
     #[arg(long, value_name = "FOLDER", default_value = "runs/multitask", help_heading = "Run")]
     out: PathBuf,
     #[command(flatten)]
     run: RunArgs,
+}
+
+/// All options.
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+struct Options {
+    #[command(flatten)]
+    #[serde(flatten)]
+    of_run: MultitaskOptions,
+    #[command(flatten)]
+    #[serde(flatten)]
+    compare: CompareOptions,
 }
 
 /// Runs the command.
@@ -39,14 +49,15 @@ pub struct MultitaskArgs {
 pub fn run(args: MultitaskArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let options = args.run.options(&args.options, matches)?;
     if args.run.print_config {
-        output::print_json(&options.resolved())?;
+        output::print_json(&Options { of_run: options.of_run.resolved(), ..options })?;
         return Ok(ExitCode::SUCCESS);
     }
-    args.compare.validate(&options)?;
+    let Options { of_run: options, compare } = options;
+    compare.validate(&options)?;
     output::fetch_if_missing(&options.finetune.model, args.run.quiet)?;
     let out = &args.out;
     let mut cells = args.run.cells(out);
-    let found = multitask::compare(&options, &args.compare, &mut cells, &mut |label, result| {
+    let found = multitask::compare(&options, &compare, &mut cells, &mut |label, result| {
         if !args.run.quiet {
             let accuracy = format::percent(result.metrics["accuracy"]);
             eprintln!("{label}: {accuracy} after {} steps in {}", result.steps, format::seconds(result.seconds));
@@ -54,7 +65,7 @@ pub fn run(args: MultitaskArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode
     })?;
     crate::files::write_json(out.join("multitask.json"), &found)?;
     let picture = out.join("multitask.png");
-    let is_curve = !args.compare.shares.is_empty();
+    let is_curve = !compare.shares.is_empty();
     if is_curve {
         multitask::plot(&found, &picture)?;
     }

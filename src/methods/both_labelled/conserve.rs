@@ -119,6 +119,8 @@ impl ConserveOptions {
     pub fn faults(&self, from_scratch: bool, faults: &mut Vec<String>) {
         if !(self.conserve_temperature > 0.0 && self.conserve_temperature.is_finite()) {
             faults.push(format!("--conserve-temperature {} must be positive", self.conserve_temperature));
+        } else if self.conserve_temperature != temperature() && self.strength(Kept::Outputs).is_none() {
+            faults.push("--conserve-temperature is about --conserve outputs, which is missing".into());
         }
         if let Some(new) = self.conserve_new.filter(|new| !(*new >= 0.0 && new.is_finite())) {
             faults.push(format!("--conserve-new {new} must be 0 or more"));
@@ -313,6 +315,9 @@ mod tests {
         faults.clear();
         ConserveOptions { conserve_new: Some(0.1), ..options(&["outputs"]) }.faults(false, &mut faults);
         assert!(faults[0].contains("--conserve-new is about --conserve weights"), "{faults:?}");
+        faults.clear();
+        ConserveOptions { conserve_temperature: 3.0, ..options(&["weights"]) }.faults(false, &mut faults);
+        assert!(faults[0].contains("--conserve-temperature is about --conserve outputs"), "{faults:?}");
     }
 
     #[test]

@@ -14,9 +14,9 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Keep {
-    /// The one that did best on the validation images.
+    /// The one that did best
     Best,
-    /// The last one: right where the validation images are the test.
+    /// The last one: right where the images that would choose are the test
     Last,
 }
 
@@ -46,10 +46,10 @@ pub struct FinetuneOptions {
     /// What makes up for classes with few images
     #[arg(long, value_enum, default_value = "none", help_heading = "Data")]
     pub balance: Balance,
-    /// Share of the target that is spread over all classes
+    /// Share of a label that is spread over all classes
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, help_heading = "Optimisation")]
     pub label_smoothing: f64,
-    /// Which epoch's model is the result [default: best, or last with --shots]
+    /// Which epoch's model is the result: the best on the validation images, or the last [default: best, or last with --shots]
     #[arg(long, value_enum, help_heading = "Run")]
     pub keep: Option<Keep>,
     /// Fits a temperature on the validation images, so that probabilities mean what they say

@@ -136,12 +136,13 @@ impl LayersOptions {
     pub fn validate(&self) -> Result<()> {
         let (mut faults, run) = (vec![], &self.finetune);
         for (flag, given) in [
+            ("--beside", run.model.beside.is_some()),
             ("--copy", !run.model.copy.is_empty()),
             ("--freeze", run.freezing.freeze.to_string() != "none"),
             ("--unfreeze-at", !run.freezing.unfreeze_at.is_empty()),
             ("--from-scratch", run.model.from_scratch),
             ("--weights", run.model.weights.is_some()),
-            ("--conserve", run.conserve.wants_source()),
+            ("--conserve and --source-data", run.conserve.wants_source()),
             ("--head keep", run.model.head.keep),
         ] {
             if given {

@@ -63,6 +63,9 @@ impl MatrixOptions {
         if common.model.head.keep {
             faults.push("--head keep: every task has classes of its own here, so every target gets a new head".into());
         }
+        if common.model.beside.is_some() {
+            faults.push("--beside is about one task after the other: see regraft progressive; leave it out".into());
+        }
         if common.conserve.source_data.is_some() {
             faults.push("--source-data is about one source, of which there are several here; leave it out".into());
         }

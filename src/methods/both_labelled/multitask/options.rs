@@ -162,7 +162,7 @@ impl MultitaskOptions {
             );
         }
         if model.head.keep || model.head.kind == HeadKind::Prototype {
-            faults.push(format!("--head {}: every task gets a new head here, linear or mlp", model.head));
+            faults.push(format!("--head {}: every task gets a new head here, linear, mlp or bottleneck", model.head));
         }
         if model.beside.is_some() {
             faults.push("--beside is about one task after the other: see regraft progressive; leave it out".into());

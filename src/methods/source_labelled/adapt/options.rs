@@ -150,13 +150,13 @@ pub struct AdaptOptions {
     /// What chooses the epoch; none of these knows a label of the target
     #[arg(long, value_enum, default_value = "info-max", help_heading = "Run")]
     pub select: Selection,
-    /// Which epoch's model is the result
+    /// Which epoch's model is the result: the best by --select, or the last
     #[arg(long, value_enum, default_value = "best", help_heading = "Run")]
     pub keep: Keep,
     /// Images of each domain in the pictures of the features, before and after; 0 for no pictures
     #[arg(long, value_name = "N", default_value_t = 500, help_heading = "Run")]
     pub pictured: usize,
-    /// Share of the target that is spread over all classes
+    /// Share of a label of the source that is spread over all classes
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, help_heading = "Optimisation")]
     pub label_smoothing: f64,
     /// How to train.

@@ -69,6 +69,11 @@ pub fn run(
     if !known.is_empty() {
         observers.message(&format!("not unseen: the source model has learned {} from images", known.join(", ")))?;
     }
+    if let Some(weights) = &options.model.weights {
+        let file = weights.display();
+        observers
+            .message(&format!("{file} does not say what it has learned from: see that it is none of the unseen"))?;
+    }
     let vectors = options.about.describe(&names, device)?;
     vectors.notes.iter().try_for_each(|note| observers.message(note))?;
     let descriptions = vectors.values.f_to_kind(Kind::Float)?.f_to_device(device)?;
@@ -208,6 +213,8 @@ fn known_by_source(options: &TrainOptions, unseen: &[ClassName]) -> Result<Vec<S
         return Ok(vec![]);
     }
     let own: Vec<String> = match Named::find(Path::new(&options.model.model))? {
+        // a file of weights does not say
+        Named::Source(_) if options.model.weights.is_some() => vec![],
         Named::Source(_) => registry::imagenet_classes().iter().map(|name| name.to_string()).collect(),
         Named::Trained(file) => learned(&file, &Classifier::load(&file, tch::Device::Cpu)?.spec)?,
         Named::TorchScript(_) | Named::Unlearned(_) => vec![],

@@ -85,6 +85,9 @@ impl TrainOptions {
         if let Some(margin) = self.margin.filter(|margin| !(*margin > 0.0 && margin.is_finite())) {
             faults.push(format!("--margin {margin} must be above 0"));
         }
+        if self.margin.is_some() && self.method == Method::Pull {
+            faults.push("--margin is about methods that rank classes, which pull does not; leave it out".into());
+        }
         if self.space.is_some_and(|space| space < 1) {
             faults.push("--space must be at least 1".into());
         }
