@@ -60,7 +60,7 @@ def check(splits_file, features_file, found_file):
     features, own, s = x[learned], labels[learned], table[seen]
     gram = features.T @ features
     worst = 0.0
-    for outcome in json.load(open(found_file)):
+    for outcome in json.load(open(found_file))["methods"]:
         run = outcome["runs"][0]
         setting = run["setting"]
         if outcome["method"] == "eszsl":

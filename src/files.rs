@@ -2,6 +2,7 @@
 //!
 //! The bytes go to a temporary file in the same folder, are synced to the disk, and the file is renamed into place.
 
+use std::cell::Cell;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
@@ -11,6 +12,24 @@ use crate::{Error, Result};
 
 /// How the names of temporary files begin; a kill can leave one.
 pub const TEMPORARY: &str = ".writing-";
+
+thread_local! {
+    static PASSING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does `work`, whose files nobody wants after it, without syncing what this thread writes: that would take longer than many a short
+/// training.
+pub fn passing<T>(work: impl FnOnce() -> T) -> T {
+    /// Undoes it, also where the work panics.
+    struct Until(bool);
+    impl Drop for Until {
+        fn drop(&mut self) {
+            PASSING.set(self.0);
+        }
+    }
+    let _until = Until(PASSING.replace(true));
+    work()
+}
 
 /// Writes `path` through `write`, making its folder where there is none. On any error, the disk being full among them,
 /// what was at `path` stays as it was and the temporary file is removed.
@@ -53,10 +72,13 @@ fn replace(path: &Path, write: impl FnOnce(&mut tempfile::NamedTempFile) -> Resu
     }
     let mut file = builder.tempfile_in(folder).map_err(Error::io(path, "cannot write"))?;
     write(&mut file)?;
-    file.as_file().sync_all().map_err(Error::io(path, "cannot write"))?;
+    let lasts = !PASSING.get();
+    if lasts {
+        file.as_file().sync_all().map_err(Error::io(path, "cannot write"))?;
+    }
     file.persist(path).map_err(|failure| Error::io(path, "cannot write")(failure.error))?;
     #[cfg(unix)]
-    {
+    if lasts {
         // the new name is on the disk only when the folder is
         let synced = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
         synced.map_err(Error::io(folder, "cannot write"))?;
@@ -119,6 +141,19 @@ mod tests {
         assert!(error.unwrap_err().to_string().contains("cannot write"));
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_passes_is_written_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("passing");
+        passing(|| {
+            write_bytes(&path, b"here").unwrap();
+            passing(|| assert!(PASSING.get()));
+            assert!(PASSING.get());
+        });
+        assert!(!PASSING.get());
+        assert_eq!(std::fs::read(&path).unwrap(), b"here");
     }
 
     #[test]

@@ -151,7 +151,7 @@ fn methods_that_learn_stand_in_one_table() {
     succeed(&output);
     let text = String::from_utf8(output.stdout).expect("text");
     assert!(text.contains("eszsl") && text.contains("sae") && text.contains("chance 25.00 %"), "{text}");
-    assert!(json(&scene.path("files/zeroshot.json"))[0]["runs"][0]["setting"]["gamma"].is_number());
+    assert!(json(&scene.path("files/zeroshot.json"))["methods"][0]["runs"][0]["setting"]["gamma"].is_number());
     for more in [
         ["--data", "colours"],
         ["--model", "resnet18"],
@@ -166,14 +166,26 @@ fn methods_that_learn_stand_in_one_table() {
     colours(&scene);
     let words = ["zeroshot", "compare", "--data", "colours", "--attributes", "colours.csv", "--model", "runs/run"];
     let methods = ["--methods", "dap,devise,eszsl,sae", "--out", "compared"];
-    let output = scene.run(&[&words[..], &methods, &["--unseen-classes", "2", "--seeds", "3", "--json"]].concat());
-    succeed(&output);
-    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!(found.as_array().map(Vec::len), Some(4));
-    assert!(scene.path("compared/devise/seed-2/result.json").is_file());
-    let said = stderr(&scene.run(&[&words[..], &methods, &["--unseen-classes", "2"]].concat()));
-    assert!(said.contains("compared/zeroshot.json: is there already"), "{said}");
-    for one in found.as_array().expect("a list") {
+    let seeds = |seeds: &'static str| {
+        let output =
+            scene.run(&[&words[..], &methods, &["--unseen-classes", "2", "--json", "--seeds", seeds]].concat());
+        succeed(&output);
+        serde_json::from_slice::<Value>(&output.stdout).expect("JSON")
+    };
+    seeds("2");
+    let (kept, learned) = (scene.path("compared/sae/seed-1.json"), scene.path("compared/devise/seed-1/result.json"));
+    let times =
+        || [&kept, &learned].map(|file| std::fs::metadata(file).and_then(|file| file.modified()).expect("a file"));
+    let before = times();
+    let found = seeds("3");
+    assert_eq!(before, times(), "what was found is found again");
+    assert_eq!(found["methods"].as_array().map(Vec::len), Some(4));
+    assert!(
+        found["options"]["images"]["unseen_classes"] == 2 && scene.path("compared/devise/seed-2/result.json").is_file()
+    );
+    let said = stderr(&scene.run(&[&words[..], &methods, &["--unseen-classes", "3"]].concat()));
+    assert!(said.contains("compared: is a comparison with other options"), "{said}");
+    for one in found["methods"].as_array().expect("a list") {
         assert_eq!(one["t1"]["values"].as_array().map(Vec::len), Some(3));
         // a ranking of four classes need not say much of others, but it learns these
         let measure = if one["method"] == "devise" { "seen" } else { "t1" };

@@ -5,13 +5,13 @@
 //! the wild", equation 3: scores of seen classes, which tend to win, less a number γ (*calibrated stacking*); the area under the curve of S
 //! over U for all γ (AUSUC) tells methods apart without choosing one.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use crate::{Error, Result};
 
 /// What scores are worth for one γ.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// What is taken off the scores of seen classes.
     pub gamma: f64,

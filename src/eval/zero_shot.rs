@@ -5,14 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use super::{ConfusionMatrix, Predictions, hubness, top_k_accuracy};
 use crate::{Error, Result};
 
 /// Measures over images of unseen classes.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ZeroShotScores {
     /// Images.
     pub images: usize,
@@ -33,7 +33,7 @@ pub struct ZeroShotScores {
 }
 
 /// One class.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClassShare {
     /// Which.
     pub class: String,

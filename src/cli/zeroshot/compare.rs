@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::super::forward::ForwardArgs;
 use super::super::interrupt;
@@ -18,11 +19,10 @@ use crate::{Error, Result, files};
 
 /// The command's arguments.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  regraft zeroshot compare --features res101.mat --splits att_splits.mat --out runs/awa2\n  \
+#[command(after_help = "Started again with --out, it goes on where it was stopped.\n\n\
+    Examples:\n  regraft zeroshot compare --features res101.mat --splits att_splits.mat --out runs/awa2\n  \
     regraft zeroshot compare --data animals --attributes awa --unseen-classes 4 --seeds 5 --out runs/animals\n  \
-    regraft zeroshot compare --data photos --descriptions glove,minilm --unseen-classes 3 --methods devise,eszsl"
-)]
+    regraft zeroshot compare --data photos --descriptions glove,minilm --unseen-classes 3 --methods devise,eszsl")]
 pub(super) struct CompareArgs {
     /// A file of features and labels, as res101.mat
     #[arg(
@@ -58,7 +58,7 @@ pub(super) struct CompareArgs {
     /// Folder for the numbers, and for a run of each method that learns by gradient
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// Overwrites what is in the folder
+    /// Starts over what an earlier comparison left in the folder
     #[arg(long, requires = "out")]
     force: bool,
     /// How the network runs.
@@ -71,6 +71,13 @@ pub(super) struct CompareArgs {
 
 /// The file of all numbers.
 const NUMBERS: &str = "zeroshot.json";
+
+/// What was found.
+#[derive(Debug, Serialize)]
+struct Comparison {
+    options: Value,
+    methods: Vec<Outcome>,
+}
 
 /// All seeds of one method.
 #[derive(Debug, Serialize)]
@@ -89,7 +96,7 @@ struct Outcome {
 }
 
 /// One seed of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 struct Run {
     seed: u64,
     unseen_classes: Vec<String>,
@@ -97,14 +104,41 @@ struct Run {
     scores: MethodScores,
 }
 
+/// One method with one seed, as it is kept: METHOD/seed-N.json.
+#[derive(Debug, Serialize, Deserialize)]
+struct Saved {
+    options: Value,
+    unseen_classes: Vec<String>,
+    scores: MethodScores,
+}
+
+impl Saved {
+    fn file(folder: &Path, method: Method, seed: u64) -> PathBuf {
+        folder.join(method.name()).join(format!("seed-{seed}.json"))
+    }
+
+    /// What an earlier comparison with these options found.
+    fn find(args: &CompareArgs, options: &Value, method: Method, seed: u64) -> Result<Option<Self>> {
+        let Some(folder) = args.out.as_ref().filter(|_| !args.force) else { return Ok(None) };
+        let file = Self::file(folder, method, seed);
+        if !file.is_file() {
+            return Ok(None);
+        }
+        let saved: Self = files::read_json(&file)?;
+        if saved.options != *options {
+            let folder = folder.display();
+            let reason = "is a comparison with other options; choose another --out, or start over with --force";
+            return Err(Error::Usage(format!("{folder}: {reason}")));
+        }
+        Ok(Some(saved))
+    }
+}
+
 /// Runs the command.
 pub(super) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     let seeds = seeds(args.seed, args.seeds).map_err(Error::Usage)?;
     if let Some(twice) = (1..args.methods.len()).find(|&at| args.methods[..at].contains(&args.methods[at])) {
         return Err(Error::Usage(format!("--methods names {} twice", args.methods[twice].name())).into());
-    }
-    if let Some(file) = args.out.as_ref().map(|out| out.join(NUMBERS)).filter(|file| file.is_file() && !args.force) {
-        return Err(Error::file(file, "is there already; choose another --out, or start over with --force").into());
     }
     if args.features.is_none() && args.images.data.is_none() {
         let reason =
@@ -119,44 +153,66 @@ pub(super) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     if let Some((_, left_out)) = published.as_ref().filter(|(_, left_out)| *left_out > 0) {
         eprintln!("{left_out} positions of train and val are not in trainval, and left out");
     }
+    let options = json!({
+        "features": &args.features,
+        "splits": &args.splits,
+        "images": &args.images,
+        "precision": args.forward.precision,
+    });
     let settings = args.methods.iter().map(|method| method.settings().len()).sum::<usize>();
     let bar = output::bar("settings", settings * args.seeds as usize, args.json);
     let mut known = std::collections::BTreeSet::new();
     let mut all: Vec<Vec<Run>> = args.methods.iter().map(|_| vec![]).collect();
     for seed in seeds {
+        let mut missing = vec![];
+        for (&method, runs) in args.methods.iter().zip(&mut all) {
+            match Saved::find(args, &options, method, seed)? {
+                Some(Saved { unseen_classes, scores, .. }) => {
+                    bar.inc(method.settings().len() as u64);
+                    runs.push(Run { seed, unseen_classes, scores });
+                }
+                None => missing.push(method),
+            }
+        }
         let drawn = described.as_ref().map(|described| described.task(&args.images, seed)).transpose()?;
         let task = drawn.as_ref().or(published.as_ref().map(|(task, _)| task)).expect("the one or the other");
         let unseen = task.classes.iter().zip(&task.seen).filter(|(_, seen)| !**seen).map(|(class, _)| class.clone());
         let unseen: Vec<String> = unseen.collect();
         let of_model = described.iter().flat_map(|described| &described.learned);
         known.extend(of_model.filter(|class| unseen.contains(class)).cloned());
-        let found = compare(
-            task,
-            &args.methods,
-            Course {
-                seed,
-                tried: &mut || bar.inc(1),
-                place: &mut |method| place(args, method, seed),
-                interrupted: interrupt::flag(),
+        let course = Course {
+            seed,
+            tried: &mut || bar.inc(1),
+            place: &mut |method| place(args, method, seed),
+            found: &mut |scores| {
+                let at = args.methods.iter().position(|method| *method == scores.method).expect("one of these");
+                all[at].push(Run { seed, unseen_classes: unseen.clone(), scores: scores.clone() });
+                let Some(folder) = &args.out else { return Ok(()) };
+                let (options, unseen_classes, scores) = (options.clone(), unseen.clone(), scores.clone());
+                let file = Saved::file(folder, scores.method, seed);
+                files::write_json(file, &Saved { options, unseen_classes, scores })
             },
-        )?;
-        for (runs, scores) in all.iter_mut().zip(found) {
-            runs.push(Run { seed, unseen_classes: unseen.clone(), scores });
-        }
+            interrupted: interrupt::flag(),
+        };
+        compare(task, &missing, course).map_err(|error| match (error, &args.out) {
+            (Error::Interrupted(_), Some(_)) => Error::Interrupted("the same command goes on from here".into()),
+            (Error::Interrupted(_), None) => Error::Interrupted("without --out nothing is kept".into()),
+            (other, _) => other,
+        })?;
     }
     bar.finish_and_clear();
     if !known.is_empty() {
         eprintln!("not unseen: the model has learned {} from images", known.into_iter().collect::<Vec<_>>().join(", "));
     }
-    let outcomes: Vec<Outcome> = args.methods.iter().zip(all).map(|(method, runs)| outcome(*method, runs)).collect();
+    let methods = args.methods.iter().zip(all).map(|(method, runs)| outcome(*method, runs)).collect();
+    let comparison = Comparison { options, methods };
     if let Some(folder) = &args.out {
-        std::fs::create_dir_all(folder).map_err(Error::io(folder, "cannot create the folder"))?;
-        files::write_json(folder.join(NUMBERS), &outcomes)?;
+        files::write_json(folder.join(NUMBERS), &comparison)?;
     }
     if args.json {
-        output::print_json(&outcomes)?
+        output::print_json(&comparison)?
     } else {
-        output::print(&render(&outcomes))?
+        output::print(&render(&comparison.methods))?
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use rand::seq::SliceRandom;
+use serde::Serialize;
 use tch::{Device, Tensor};
 
 use super::super::forward::ForwardArgs;
@@ -21,13 +22,14 @@ use crate::train::observe::{Event, Observer, Observers};
 use crate::{Error, Result};
 
 /// Which images, and what is said of their classes.
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Serialize)]
 pub(super) struct ImageArgs {
     /// A folder with one folder of images per class, or with such a val/, of which a source model makes features
     #[arg(long, value_name = "FOLDER")]
     pub data: Option<PathBuf>,
     /// What is said of their classes.
     #[command(flatten)]
+    #[serde(flatten)]
     pub about: ClassOptions,
     /// The classes that nobody learns from, separated by commas
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', requires = "data")]
@@ -40,6 +42,7 @@ pub(super) struct ImageArgs {
     pub model: PathBuf,
     /// How images are made ready.
     #[command(flatten)]
+    #[serde(flatten)]
     pub preprocessing: PreprocessingOptions,
 }
 

@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::learn::{Place, Scorer};
@@ -16,7 +16,7 @@ use crate::eval::{Generalised, Point, ZeroShotScores};
 use crate::{Error, Result};
 
 /// What a method came to.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MethodScores {
     /// Which.
     pub method: Method,
@@ -99,6 +99,8 @@ pub struct Course<'a> {
     pub tried: &'a mut dyn FnMut(),
     /// Where a method learns for its test.
     pub place: &'a mut dyn FnMut(Method) -> Result<Place<'a>>,
+    /// Hears of every method that is done.
+    pub found: &'a mut dyn FnMut(&MethodScores) -> Result<()>,
     /// Set to end what learns by gradient after its current step.
     pub interrupted: &'a AtomicBool,
 }
@@ -119,7 +121,7 @@ pub fn compare(task: &Task, methods: &[Method], course: Course) -> Result<Vec<Me
             return Err(Error::Data(format!("the splits have no image in {name}")));
         }
     }
-    let Course { seed, tried, place, interrupted } = course;
+    let Course { seed, tried, place, found: done, interrupted } = course;
     let (learned, held) = task.halves(&task.train, seed);
     let (stand_in, known) = (Part::of(task, &task.val), Part::of(task, &learned));
     let both = [&held[..], &task.val].concat();
@@ -135,7 +137,7 @@ pub fn compare(task: &Task, methods: &[Method], course: Course) -> Result<Vec<Me
         // where there is no choice, what is learned for the next step is measured
         for &setting in settings.iter().filter(|_| settings.len() > 1) {
             if interrupted.load(Ordering::Relaxed) {
-                return Err(Error::Interrupted("nothing is kept of the comparison".into()));
+                return Err(Error::Interrupted("a method was being set".into()));
             }
             let found = problem.try_out(setting, &judge, interrupted)?;
             tried();
@@ -157,7 +159,7 @@ pub fn compare(task: &Task, methods: &[Method], course: Course) -> Result<Vec<Me
         let scores = seen.problem(method, &task.trainval, seed)?.solve(setting, place(method)?)?;
         let generalised = all.generalised(method, &*scores, &tested, |class| task.seen[class])?;
         let (plain, stacked) = (generalised.at(0.0), generalised.at(chosen.gamma));
-        Ok(MethodScores {
+        let scores = MethodScores {
             method,
             setting,
             validation,
@@ -167,7 +169,9 @@ pub fn compare(task: &Task, methods: &[Method], course: Course) -> Result<Vec<Me
             stacked,
             stacked_harmonic: stacked.harmonic(),
             ausuc: generalised.ausuc,
-        })
+        };
+        done(&scores)?;
+        Ok(scores)
     };
     methods.iter().map(&mut one).collect()
 }

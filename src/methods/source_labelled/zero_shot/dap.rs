@@ -10,7 +10,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::attributes::Attributes;
@@ -19,7 +19,7 @@ use crate::Result;
 use crate::models::{LogisticRegression, Regressors};
 
 /// How a class is found by its attributes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LookUp {
     /// By the product of the attributes' probabilities.

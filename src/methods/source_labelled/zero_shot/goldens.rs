@@ -102,6 +102,7 @@ fn published_files_go_through_the_whole_protocol() -> Result<()> {
         seed: 0,
         tried: &mut || tried += 1,
         place: &mut |_| Ok(Place::passing(&interrupted)),
+        found: &mut |_| Ok(()),
         interrupted: &interrupted,
     };
     let found = compare(&task, &[Method::Eszsl, Method::Sae], course)?;
@@ -134,6 +135,7 @@ fn every_method_is_better_than_guessing() -> Result<()> {
             trained.push(method);
             Ok(Place::passing(&interrupted))
         },
+        found: &mut |_| Ok(()),
         interrupted: &interrupted,
     };
     let found = compare(&task, &methods, course)?;
@@ -148,6 +150,7 @@ fn every_method_is_better_than_guessing() -> Result<()> {
         seed: 0,
         tried: &mut || {},
         place: &mut |_| Ok(Place::passing(&interrupted)),
+        found: &mut |_| Ok(()),
         interrupted: &interrupted,
     };
     assert!(matches!(compare(&task, &[Method::Devise], course), Err(crate::Error::Interrupted(_))));

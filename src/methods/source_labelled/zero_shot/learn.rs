@@ -10,7 +10,7 @@ use crate::train::observe::{Observer, Observers};
 use crate::train::{
     Assessment, FeatureSource, Features, FitOptions, Fitted, LabelledBatch, Objective, Schedule, Shape, Site, fit,
 };
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 /// Scores of images for classes, from features `[N, D]` and descriptions `[C, A]` to `[N, C]`.
 pub(super) type Scorer<'a> = &'a dyn Fn(&Tensor, &Tensor) -> Result<Tensor>;
@@ -58,24 +58,31 @@ pub(super) fn learn<O: Objective<Batch = LabelledBatch>>(
     seed: u64,
     place: Place,
 ) -> Result<Fitted> {
+    let interrupted = place.interrupted;
+    if let Some((run, observers)) = place.kept {
+        return learn_in(objective, features, labels, options, seed, (&run, observers, interrupted));
+    }
     let temporary = tempfile::tempdir().map_err(Error::io(std::env::temp_dir(), "cannot write"))?;
-    let (run, mut observers) = match place.kept {
-        Some(kept) => kept,
-        None => (RunDir::create(temporary.path(), false)?, Observers(vec![])),
-    };
+    files::passing(|| {
+        let run = RunDir::create(temporary.path(), false)?;
+        learn_in(objective, features, labels, options, seed, (&run, Observers(vec![]), interrupted))
+    })
+}
+
+fn learn_in<O: Objective<Batch = LabelledBatch>>(
+    objective: &mut O,
+    features: &Tensor,
+    labels: &[usize],
+    options: &FitOptions,
+    seed: u64,
+    (run, mut observers, interrupted): (&RunDir, Observers, &AtomicBool),
+) -> Result<Fitted> {
     let loader = LoaderOptions { batch_size: BATCH, device: features.device(), ..LoaderOptions::default() };
     let rows = Features { values: features.shallow_clone(), stages: 0 };
     let mut source = FeatureSource::new(rows, labels.to_vec(), Sampler::Shuffled { seed }, loader)?;
     run.write_config(options)?;
     let config = serde_json::to_string_pretty(options).expect("options are plain data");
-    let site = Site {
-        run: &run,
-        observers: &mut observers,
-        config: &config,
-        interrupted: place.interrupted,
-        seed,
-        resume: false,
-    };
+    let site = Site { run, observers: &mut observers, config: &config, interrupted, seed, resume: false };
     let fitted = fit(objective, &mut source, options, site).map_err(|error| match error {
         Error::Interrupted(_) => Error::Interrupted("nothing is kept of what was being learned".into()),
         other => other,

@@ -53,7 +53,7 @@ pub enum Method {
 }
 
 /// What a method is set to.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Setting {
     /// Of DAP.

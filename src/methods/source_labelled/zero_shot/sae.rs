@@ -9,7 +9,7 @@
 //! Both sides' matrices are symmetric, so their eigenvectors solve it. Images and classes are compared by cosine either among descriptions (W x
 //! with s) or among features (x with Wᵀ s).
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::{checked, spectrum};
@@ -23,7 +23,7 @@ pub struct Sae {
 }
 
 /// Where images and classes are compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Space {
     /// Among descriptions: features become descriptions.
