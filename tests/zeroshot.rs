@@ -185,6 +185,10 @@ fn methods_that_learn_stand_in_one_table() {
     );
     let said = stderr(&scene.run(&[&words[..], &methods, &["--unseen-classes", "3"]].concat()));
     assert!(said.contains("compared: is a comparison with other options"), "{said}");
+    // also by methods that are not there yet
+    let said =
+        stderr(&scene.run(&[&words[..], &["--methods", "iap", "--out", "compared", "--unseen-classes", "3"]].concat()));
+    assert!(said.contains("compared: is a comparison with other options"), "{said}");
     for one in found["methods"].as_array().expect("a list") {
         assert_eq!(one["t1"]["values"].as_array().map(Vec::len), Some(3));
         // a ranking of four classes need not say much of others, but it learns these

@@ -125,13 +125,18 @@ impl Saved {
             return Ok(None);
         }
         let saved: Self = files::read_json(&file)?;
-        if saved.options != *options {
-            let folder = folder.display();
-            let reason = "is a comparison with other options; choose another --out, or start over with --force";
-            return Err(Error::Usage(format!("{folder}: {reason}")));
-        }
+        same_options(folder, &saved.options, options)?;
         Ok(Some(saved))
     }
+}
+
+/// Refuses a folder whose numbers were found with others.
+fn same_options(folder: &Path, found: &Value, wanted: &Value) -> Result<()> {
+    if found == wanted {
+        return Ok(());
+    }
+    let reason = "is a comparison with other options; choose another --out, or start over with --force";
+    Err(Error::Usage(format!("{}: {reason}", folder.display())))
 }
 
 /// Runs the command.
@@ -145,6 +150,16 @@ pub(super) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
             "nothing to learn from: give --features with --splits, or --data with --attributes or --descriptions";
         return Err(Error::Usage(reason.into()).into());
     }
+    let options = json!({
+        "features": &args.features,
+        "splits": &args.splits,
+        "images": &args.images,
+        "precision": args.forward.precision,
+    });
+    if let Some(folder) = args.out.as_ref().filter(|folder| !args.force && folder.join(NUMBERS).is_file()) {
+        let found: Value = files::read_json(folder.join(NUMBERS))?;
+        same_options(folder, &found["options"], &options)?;
+    }
     let described = DescribedImages::of(&args.images, &args.forward, args.json)?;
     let published = match (&args.features, &args.splits) {
         (Some(features), Some(splits)) => Some(Task::of_files(features, splits, args.images.about.scaling)?),
@@ -153,12 +168,6 @@ pub(super) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     if let Some((_, left_out)) = published.as_ref().filter(|(_, left_out)| *left_out > 0) {
         eprintln!("{left_out} positions of train and val are not in trainval, and left out");
     }
-    let options = json!({
-        "features": &args.features,
-        "splits": &args.splits,
-        "images": &args.images,
-        "precision": args.forward.precision,
-    });
     let settings = args.methods.iter().map(|method| method.settings().len()).sum::<usize>();
     let bar = output::bar("settings", settings * args.seeds as usize, args.json);
     let mut known = std::collections::BTreeSet::new();
